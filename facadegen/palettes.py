@@ -62,9 +62,8 @@ class LabelSet:
         _check_unique("palette", tuple(palette.name for palette in self.palettes))
         for palette in self.palettes:
             if len(palette.colors) != len(self.classes):
-                raise UsageError(
-                    f"palette {palette.name!r} has {len(palette.colors)} colors for {len(self.classes)} classes"
-                )
+                sizes = f"{len(palette.colors)} colors for {len(self.classes)} classes"
+                raise UsageError(f"palette {palette.name!r} has {sizes}")
 
     @property
     def background_id(self) -> int:
@@ -75,14 +74,14 @@ class LabelSet:
         """The class id of a name, whatever its case.
 
         Raises:
-            UsageError: no such class; names all of them, the closest one first.
+            UsageError: no such class; suggests the closest one and names them all.
         """
         folded = [name.casefold() for name in self.classes]
         if class_name.casefold() in folded:
             return folded.index(class_name.casefold())
         close = difflib.get_close_matches(class_name.casefold(), folded, n=1)
-        hint = f"; did you mean {self.classes[folded.index(close[0])]}?" if close else ""
-        raise UsageError(f"no class {class_name!r}{hint} The classes are {', '.join(self.classes)}.")
+        hint = f", did you mean {self.classes[folded.index(close[0])]!r}?" if close else ""
+        raise UsageError(f"no class {class_name!r}{hint} (there is {', '.join(self.classes)})")
 
     def palette(self, name: str) -> Palette:
         """The palette of that name.
@@ -115,62 +114,6 @@ class LabelSet:
         classes = _sequence(fields.get("classes"), '"classes"')
         palettes = _sequence(fields.get("palettes"), '"palettes"')
         return cls(tuple(classes), tuple(_palette_from_json(palette) for palette in palettes))
-
-
-FACADES = LabelSet(
-    classes=(
-        "background",
-        "facade",
-        "window",
-        "door",
-        "cornice",
-        "sill",
-        "balcony",
-        "blind",
-        "deco",
-        "molding",
-        "pillar",
-        "shop",
-    ),
-    palettes=(
-        # Medians measured over the JPEGs of the pix2pix data set; they lie on a 12-step "jet" color map.
-        Palette(
-            "pix2pix",
-            (
-                (0, 0, 222),
-                (0, 48, 255),
-                (0, 128, 255),
-                (0, 207, 255),
-                (33, 255, 224),
-                (112, 254, 144),
-                (192, 255, 63),
-                (253, 240, 6),
-                (255, 159, 1),
-                (254, 80, 0),
-                (251, 1, 2),
-                (174, 0, 0),
-            ),
-        ),
-        # The PNGs of the CMP Facade Database itself.
-        Palette(
-            "cmp",
-            (
-                (0, 0, 170),
-                (0, 0, 255),
-                (0, 85, 255),
-                (0, 170, 255),
-                (0, 255, 255),
-                (85, 255, 170),
-                (170, 255, 85),
-                (255, 255, 0),
-                (255, 170, 0),
-                (255, 85, 0),
-                (255, 0, 0),
-                (170, 0, 0),
-            ),
-        ),
-    ),
-)
 
 
 def parse_color(text: str) -> Color:
@@ -261,3 +204,29 @@ def _check_unique(what: str, names: tuple[str, ...]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{what} {name!r} is given twice")
+
+
+# The pix2pix colors are medians over the JPEGs of its data set and lie on a 12-step "jet" color map;
+# the cmp colors are those of the PNGs of the CMP Facade Database itself.
+_FACADES_TABLE: tuple[tuple[str, Color, Color], ...] = (
+    ("background", (0, 0, 222), (0, 0, 170)),
+    ("facade", (0, 48, 255), (0, 0, 255)),
+    ("window", (0, 128, 255), (0, 85, 255)),
+    ("door", (0, 207, 255), (0, 170, 255)),
+    ("cornice", (33, 255, 224), (0, 255, 255)),
+    ("sill", (112, 254, 144), (85, 255, 170)),
+    ("balcony", (192, 255, 63), (170, 255, 85)),
+    ("blind", (253, 240, 6), (255, 255, 0)),
+    ("deco", (255, 159, 1), (255, 170, 0)),
+    ("molding", (254, 80, 0), (255, 85, 0)),
+    ("pillar", (251, 1, 2), (255, 0, 0)),
+    ("shop", (174, 0, 0), (170, 0, 0)),
+)
+
+FACADES = LabelSet(
+    tuple(name for name, _, _ in _FACADES_TABLE),
+    (
+        Palette("pix2pix", tuple(color for _, color, _ in _FACADES_TABLE)),
+        Palette("cmp", tuple(color for _, _, color in _FACADES_TABLE)),
+    ),
+)
