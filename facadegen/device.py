@@ -1,0 +1,65 @@
+"""Which device and which arithmetic to run on."""
+
+from pathlib import Path
+
+import torch
+
+from facadegen.errors import UsageError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name, "auto" being the fastest kind there is here.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if name not in DEVICES:
+        raise UsageError(f"no device {name!r}; there is {', '.join(DEVICES)}")
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = [kind for kind, there in found.items() if there]
+    if name == "auto":
+        return torch.device(here[0])
+    if name not in here:
+        raise UsageError(
+            f"no {name} device that torch {torch.__version__} can use here; there is {', '.join(here)}"
+        )
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """The precision of that name, "auto" being the fastest that the device is made for: a key of PRECISIONS.
+
+    Raises:
+        UsageError: no such precision, or none this device can work in.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            return "fp16"
+        return "bf16" if device.type == "cpu" and cpu_is_made_for_bf16() else "fp32"
+    if name not in PRECISIONS:
+        raise UsageError(f"no precision {name!r}; there is auto, {', '.join(PRECISIONS)}")
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("precision fp16 needs a GPU; the CPU works in fp32 or bf16")
+    return name
+
+
+def cpu_is_made_for_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16 or AMX); others are slow at it."""
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        if getattr(torch.cpu, probe, bool)():
+            return True
+    try:
+        flags = _CPU_INFO.read_text(encoding="ascii", errors="replace")
+    except OSError:  # no Linux
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch use at most so many CPU threads in this process; results do not depend on it."""
+    torch.set_num_threads(threads)

@@ -1,0 +1,223 @@
+"""The generator: label maps and class colors in, facade photos out, on any device and at any size."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from facadegen import torchscript
+from facadegen.device import PRECISIONS, choose_device, choose_precision
+from facadegen.errors import UsageError
+from facadegen.tiles import Tile, pad_to_stride, plan_tiles
+from facadegen.weights import Card, read_card, shipped_weights
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from facadegen.palettes import Color
+
+WHOLE_PICTURE_PX = 2048 * 2048  # what goes through the network in one piece; more is cut into tiles
+GPU_LOT = 8  # pictures a GPU works on at a time
+MIN_PHOTO_PX = 32  # of each side; the network halves a photo five times to find its colors
+TOLERATED_LEVELS = 2.0  # of 255: the mean difference from fp32 that a faster precision may make
+
+_TEST_MAP_PX = 128
+
+
+class Generator:
+    """A generator ready to run, made by `load`; serves one thread at a time.
+
+    card: what the weights file says of itself. device: where it runs. precision: "fp32", "bf16" or "fp16".
+    color_sets: float32 (M, K, 3), 0..1, the mean color of each class of M real facades.
+    """
+
+    def __init__(self, source: Any, card: Card, device: torch.device, precision: str) -> None:
+        self.card = card
+        self.device = device
+        self.precision = precision
+        self.color_sets: npt.NDArray[np.float32] = source.color_sets.numpy().copy()
+        # Colors are estimated in fp32 on the CPU: they are the same whatever the pictures are made on.
+        self._source = source
+        self._engine = torchscript.freeze(source, device, PRECISIONS[precision])
+
+    def generate(
+        self,
+        classes: npt.NDArray[np.uint8],
+        colors: npt.NDArray[np.float32],
+        whole_picture_px: int = WHOLE_PICTURE_PX,
+    ) -> npt.NDArray[np.uint8]:
+        """Facade photos (N, H, W, 3) of label maps (N, H, W) in the class colors (N, K, 3) of 0..1.
+
+        Any height and width from 1 px. Each picture has the same bytes whatever the others beside it.
+        Pictures of more than whole_picture_px are made in tiles: bounded memory, the same picture.
+
+        Raises:
+            ValueError: arrays of another type or shape, or a class id that the label set has not.
+        """
+        self._check(classes, colors)
+        count, height, width = classes.shape
+        pictures = np.empty((count, height, width, 3), np.uint8)
+        if pictures.size == 0:
+            return pictures
+        padded = pad_to_stride(classes, self.card.stride)
+        _, rows, columns = padded.shape
+        tiles = plan_tiles(rows, columns, self.card.stride, self.card.context_px, whole_picture_px)
+        lot = self._lot(rows * columns)
+        for start in range(0, count, lot):
+            part = slice(start, start + lot)
+            for tile in tiles:
+                self._make_tile(pictures[part], padded[part], colors[part], tile, lot)
+        return pictures
+
+    def estimate_colors(self, photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The mean color (K, 3), 0..1, of each class of the building in a photo (H, W, 3).
+
+        Raises:
+            UsageError: the photo is too small to see a building in.
+        """
+        height, width, _ = photo.shape
+        if min(height, width) < MIN_PHOTO_PX:
+            raise UsageError(
+                f"is {width} x {height} px; colors need a photo of {MIN_PHOTO_PX} px or more each way"
+            )
+        batch = torch.tensor(photo).permute(2, 0, 1)[None]
+        with torchscript.running():
+            colors: npt.NDArray[np.float32] = self._source.estimate_colors(batch)[0].numpy()
+        return colors
+
+    def __call__(
+        self,
+        label_map: "str | Path | Image",
+        *,
+        colors: "Mapping[str, str | Color] | None" = None,
+        seed: int | None = None,
+        style: str | Path | None = None,
+        variant: int = 0,
+    ) -> "Image":
+        """The facade photo of a label map: a file's path or an open picture.
+
+        colors: by class name, "#rrggbb", a color name or (r, g, b) of 0..255. seed: which of `color_sets`.
+        style: a photo, or a pair of photo and label map, whose colors to take. variant: another building.
+
+        Raises:
+            LabelMapError: the label map is none, or cannot be read.
+            UsageError: no such class or color, a style that cannot be read, choices that exclude each other.
+        """
+        from PIL import Image
+
+        from facadegen.labels import decode
+        from facadegen.palettes import parse_color
+        from facadegen.style import Style, resolve_style
+
+        parsed = {
+            name: parse_color(color) if isinstance(color, str) else color
+            for name, color in (colors or {}).items()
+        }
+        wanted = Style(None if style is None else Path(style), tuple(parsed.items()), seed)
+        chooser = resolve_style(wanted, self, variants=variant + 1)
+        source = Path(label_map) if isinstance(label_map, str | Path) else _as_file(label_map)
+        decoded = decode(source, self.card.label_set)
+        chosen = chooser.choose(decoded.classes, variant)
+        return Image.fromarray(self.generate(decoded.classes[None], chosen[None])[0])
+
+    def _check(self, classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]) -> None:
+        class_count = len(self.card.label_set.classes)
+        if classes.dtype != np.uint8 or classes.ndim != 3:
+            raise ValueError(f"classes must be uint8 (N, H, W), not {classes.dtype} {classes.shape}")
+        if colors.dtype != np.float32 or colors.shape != (len(classes), class_count, 3):
+            expected = (len(classes), class_count, 3)
+            raise ValueError(f"colors must be float32 {expected}, not {colors.dtype} {colors.shape}")
+        if classes.size and classes.max() >= class_count:
+            raise ValueError(f"class ids must be below {class_count}, found {classes.max()}")
+
+    def _lot(self, picture_px: int) -> int:
+        """How many pictures of that size go through the network together.
+
+        It depends on nothing else, so that the bytes of a picture do not either: convolutions of another
+        batch size add up in another order. A lot of one is no slower than eight on a CPU.
+        """
+        return 1 if self.device.type == "cpu" else max(1, min(GPU_LOT, WHOLE_PICTURE_PX // picture_px))
+
+    def _make_tile(
+        self,
+        pictures: npt.NDArray[np.uint8],
+        classes: npt.NDArray[np.uint8],
+        colors: npt.NDArray[np.float32],
+        tile: Tile,
+        lot: int,
+    ) -> None:
+        """Fills one tile of the pictures (n, H, W, 3), n <= lot, from their padded label maps."""
+        rows, columns = tile
+        seen = classes[:, rows.seen_start : rows.seen_stop, columns.seen_start : columns.seen_stop]
+        fill = np.arange(lot) % len(classes)  # a short lot is filled up with repeats
+        with torchscript.running():
+            made = self._engine(
+                self._upload(seen[fill]), self._upload(colors[fill]), rows.seen_start, columns.seen_start
+            )
+            host = self._download(made.permute(0, 2, 3, 1).contiguous())
+        target = pictures[:, rows.kept_start : rows.kept_stop, columns.kept_start : columns.kept_stop]
+        _, height, width, _ = target.shape  # less than what is kept where the picture was padded
+        top, left = rows.kept_start - rows.seen_start, columns.kept_start - columns.seen_start
+        target[:] = host[: len(pictures), top : top + height, left : left + width]
+
+    def _upload(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":  # from pinned memory the copy runs beside the network
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+    def _download(self, tensor: torch.Tensor) -> npt.NDArray[np.uint8]:
+        if self.device.type != "cuda":
+            return tensor.cpu().numpy()
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        host.copy_(tensor, non_blocking=True)
+        torch.cuda.current_stream(self.device).synchronize()
+        return host.numpy()
+
+
+def load(weights: Path | None = None, device: str = "auto", precision: str = "auto") -> Generator:
+    """The generator in a weights file (default: the shipped one) on a device, in a precision.
+
+    "auto" takes the fastest precision the device is made for, unless a test picture shows that its
+    pictures differ from those of fp32. Weights can execute code: load only files you trust.
+
+    Raises:
+        WeightsError: the file is missing, truncated, damaged, foreign, or of a newer format.
+        UsageError: no such device here, or a precision it cannot work in.
+    """
+    path = shipped_weights() if weights is None else weights
+    chosen_device = choose_device(device)
+    chosen_precision = choose_precision(precision, chosen_device)
+    card = read_card(path)
+    source = torchscript.read(path, card)
+    generator = Generator(source, card, chosen_device, chosen_precision)
+    if precision == "auto" and chosen_precision != "fp32":
+        exact = Generator(source, card, chosen_device, "fp32")
+        if _levels_apart(generator, exact) > TOLERATED_LEVELS:
+            return exact
+    return generator
+
+
+def _levels_apart(one: Generator, other: Generator) -> float:
+    """Mean absolute difference, 0..255, of what two generators of the same weights make of a test map."""
+    class_count = len(one.card.label_set.classes)
+    rows, columns = np.indices((_TEST_MAP_PX, _TEST_MAP_PX)) // 16
+    classes = ((5 * rows + columns) % class_count).astype(np.uint8)[None]
+    made = [
+        generator.generate(classes, generator.color_sets[:1]).astype(np.int16) for generator in (one, other)
+    ]
+    return float(np.abs(made[0] - made[1]).mean())
+
+
+def _as_file(picture: "Image") -> io.BytesIO:
+    """An open picture as the PNG file that `decode` reads, index maps staying such."""
+    file = io.BytesIO()
+    if picture.mode not in ("1", "L", "P", "RGB", "RGBA"):
+        picture = picture.convert("RGB")
+    picture.save(file, "PNG", compress_level=1)
+    file.seek(0)
+    return file

@@ -1,0 +1,20 @@
+"""What the tests share: a tiny weights file, and the generator in it."""
+
+from pathlib import Path
+
+import pytest
+from tiny import save_tiny
+
+from facadegen.generator import Generator, load
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file that obeys the contract, 12 facade classes, stride 8; not to be changed by a test."""
+    return save_tiny(tmp_path_factory.mktemp("weights") / "tiny.pt")
+
+
+@pytest.fixture(scope="session")
+def tiny_generator(tiny_weights: Path) -> Generator:
+    """The generator of `tiny_weights` on the CPU in fp32."""
+    return load(tiny_weights, device="cpu", precision="fp32")
