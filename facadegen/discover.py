@@ -1,0 +1,204 @@
+"""What there is to make: which files are inputs, and where the facade of each one goes.
+
+Files may be links: what a link points to is read, wherever it lies, and never changed. Folders that are
+links are not entered, so nothing loops and no way leads out of the input tree; `Plan.links` names them.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from facadegen.errors import FacadegenError, LabelMapError, UsageError
+
+INPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How outputs are named: `name.png`, or `name_1.png` to `name_N.png` for N variants.
+
+    format: "png", "jpg", "webp" or None, which is what the name of the output file says, else "png".
+
+    Raises:
+        UsageError: another format, or fewer variants than one.
+    """
+
+    format: str | None = None
+    variants: int = 1
+
+    def __post_init__(self) -> None:
+        if self.format not in (None, *FORMATS.values()):
+            raise UsageError(f"--format {self.format}: choose png, jpg or webp")
+        if not 1 <= self.variants <= 1000:
+            raise UsageError(f"--variants {self.variants}: choose a number from 1 to 1000")
+
+    @property
+    def suffix(self) -> str:
+        return f".{self.format or 'png'}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One label map to read and the facades to make of it, one per variant; all lie in `out_root`."""
+
+    source: Path
+    targets: tuple[Path, ...]
+    out_root: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything to make, in order. problems: folders that cannot be read. links: folders that are links."""
+
+    jobs: tuple[Job, ...]
+    out_root: Path
+    format: str
+    problems: tuple[FacadegenError, ...] = ()
+    links: tuple[Path, ...] = ()
+
+
+def plan(in_path: Path, out_path: Path, naming: Naming) -> Plan:
+    """The jobs for a file or a whole tree; nothing is written and no picture is opened.
+
+    A single file goes to `out_path` itself where that is named like a picture, else into it as a folder.
+
+    Raises:
+        UsageError: IN does not exist, OUT cannot be, or an output would hit another one or an input.
+    """
+    if not os.path.lexists(in_path):
+        raise UsageError("no such file or folder", in_path)
+    if in_path.is_dir():
+        return _plan_tree(in_path, out_path, naming)
+    return _plan_file(in_path, out_path, naming)
+
+
+def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
+    """The job of one input below `root`: its place in the tree is mirrored below `out_root`."""
+    folder = out_root / source.parent.relative_to(root)
+    return Job(source, _targets(folder / source.stem, naming), out_root)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which files below `root` are inputs, told by their paths alone: it works on files still to come.
+
+    An input is named like a picture; nothing hidden is one (temp files are), and nothing in `out_root`.
+    """
+
+    root: Path
+    out_root: Path | None
+
+    @classmethod
+    def between(cls, root: Path, out_root: Path) -> "Rule":
+        """The rule for a tree and its output folder, wherever that lies."""
+        below = _relative(out_root, root)
+        return cls(root, None if below is None else root / below)
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file is an input; `path` is below `root`."""
+        return path.suffix.lower() in INPUT_SUFFIXES and self._is_seen(path)
+
+    def enters(self, folder: Path) -> bool:
+        """Whether a folder may hold inputs; `folder` is below `root`."""
+        return self._is_seen(folder)
+
+    def _is_seen(self, path: Path) -> bool:
+        hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
+        return not hidden and not (self.out_root is not None and path.is_relative_to(self.out_root))
+
+
+def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
+    if out_root.suffix.lower() in INPUT_SUFFIXES and not out_root.is_dir():
+        raise UsageError(f"is named like a picture, but {root} is a folder and needs a folder", out_root)
+    if _real(root) == _real(out_root):
+        raise UsageError("is the folder of the label maps; name another one for the facades", out_root)
+    problems: list[FacadegenError] = []
+    links: list[Path] = []
+    sources = _walk(Rule.between(root, out_root), problems, links)
+    jobs = tuple(job_for(source, root, out_root, naming) for source in sources)
+    _refuse_collisions(jobs)
+    return Plan(jobs, out_root, naming.suffix[1:], tuple(problems), tuple(links))
+
+
+def _plan_file(source: Path, out_path: Path, naming: Naming) -> Plan:
+    suffix = out_path.suffix.lower()
+    if out_path.is_dir() or suffix not in INPUT_SUFFIXES:
+        jobs = (job_for(source, source.parent, out_path, naming),)
+        _refuse_collisions(jobs)
+        return Plan(jobs, out_path, naming.suffix[1:])
+    if suffix not in FORMATS:
+        raise UsageError(f"facades are written as .png, .jpg or .webp, not as {suffix}", out_path)
+    if naming.format not in (None, FORMATS[suffix]):
+        raise UsageError(f"is no name for --format {naming.format}", out_path)
+    named = Naming(FORMATS[suffix], naming.variants)
+    targets = _targets(out_path.with_suffix(""), named, out_path.suffix)
+    jobs = (Job(source, targets, out_path.parent),)
+    _refuse_collisions(jobs)
+    return Plan(jobs, out_path.parent, FORMATS[suffix])
+
+
+def _targets(stem: Path, naming: Naming, suffix: str | None = None) -> tuple[Path, ...]:
+    suffix = suffix or naming.suffix
+    if naming.variants == 1:
+        return (stem.with_name(stem.name + suffix),)
+    return tuple(stem.with_name(f"{stem.name}_{i}{suffix}") for i in range(1, naming.variants + 1))
+
+
+def _walk(rule: Rule, problems: list[FacadegenError], links: list[Path]) -> Iterator[Path]:
+    """Inputs below a folder, by name, folder by folder; what cannot be read goes to `problems`."""
+    waiting = [rule.root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            problems.append(LabelMapError(f"cannot be read ({error.strerror})", folder))
+            continue
+        folders = []
+        for entry in found:
+            path = folder / entry.name
+            if entry.is_dir():
+                if rule.enters(path):
+                    (links if entry.is_symlink() else folders).append(path)
+            # Pipes and sockets would block a reader. A dangling link stays: reading it says what is wrong.
+            elif rule.takes(path) and (entry.is_file() or entry.is_symlink()):
+                yield path
+        waiting.extend(reversed(folders))
+
+
+def _refuse_collisions(jobs: tuple[Job, ...]) -> None:
+    """Raises UsageError where two inputs share an output or an output would replace an input."""
+    makers: dict[str, Path] = {}
+    folders: dict[Path, Path] = {}
+    for job in jobs:
+        for target in job.targets:
+            other = makers.setdefault(os.path.normcase(target), job.source)
+            if other != job.source:
+                raise UsageError(
+                    f"would be made from both {other} and {job.source}; rename one of them", target
+                )
+    sources = {_located(job.source, folders): job.source for job in jobs}
+    for job in jobs:
+        for target in job.targets:
+            if (hit := sources.get(_located(target, folders))) is not None:
+                raise UsageError(f"is a label map that the facade of {job.source} would replace", hit)
+
+
+def _located(path: Path, folders: dict[Path, Path]) -> Path:
+    """The path with its folder resolved (once per folder): the name that os.replace would act on."""
+    if path.parent not in folders:
+        folders[path.parent] = _real(path.parent)
+    return folders[path.parent] / path.name
+
+
+def _relative(path: Path, root: Path) -> Path | None:
+    """Where below `root` a path lies, links resolved; None where it lies elsewhere or is `root` itself."""
+    path, root = _real(path), _real(root)
+    return path.relative_to(root) if path != root and path.is_relative_to(root) else None
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
