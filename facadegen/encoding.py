@@ -1,0 +1,136 @@
+"""A facade as the bytes of a picture file that says how it was made, and reading that back.
+
+The provenance is one line of ASCII: a PNG keeps it in a text chunk before its pixels, JPEG and WebP in
+their EXIF (ImageDescription). It holds no date and no file name: the same facade is the same bytes.
+"""
+
+import io
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from facadegen.errors import OutputError, UsageError
+
+DEFAULT_QUALITY = 90
+
+_SOFTWARE = "facadegen"
+_PILLOW_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
+# Image.open() would do the same, but warn of large pictures; here only their heads are read.
+_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    b"\x89PN": PngImagePlugin.PngImageFile,
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"RIF": WebPImagePlugin.WebPImageFile,
+}
+_PNG_END = bytes.fromhex("0000000049454e44ae426082")
+_JPEG_END = b"\xff\xd9"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How pictures are stored: "png", "jpg" or "webp", and for the latter two the quality, 1..100.
+
+    Raises:
+        UsageError: another format or quality, or a quality for PNG, which has none.
+    """
+
+    format: str = "png"
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in _PILLOW_NAMES:
+            raise UsageError(f"--format {self.format}: choose png, jpg or webp")
+        if self.quality is None:
+            return
+        if self.format == "png":
+            raise UsageError("--quality is for jpg and webp; png keeps every pixel as it is")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality {self.quality}: choose a number from 1 to 100")
+
+
+def encode(picture: npt.NDArray[np.uint8], encoding: Encoding, provenance: str) -> bytes:
+    """The bytes of a picture file; picture: (H, W, 3), 0..255.
+
+    Raises:
+        OutputError: the format cannot hold a picture of this size.
+    """
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(picture).save(
+            buffer, _PILLOW_NAMES[encoding.format], **_save_options(encoding, provenance)
+        )
+    except (OSError, ValueError) as error:  # a WebP ends at 16383 px, a JPEG at 65500
+        height, width = picture.shape[:2]
+        raise OutputError(f"{encoding.format} cannot hold {width} x {height} px ({error})") from error
+    return buffer.getvalue()
+
+
+def provenance_line(made_from: dict[str, Any]) -> str:
+    """One line of ASCII that is equal exactly where everything that decides the pixels is."""
+    return json.dumps({"made_by": _SOFTWARE, **made_from}, sort_keys=True, separators=(",", ":"))
+
+
+def read_provenance(path: Path) -> str | None:
+    """The line in a picture of facadegen's, "" in any other picture, None in no picture or one cut short.
+
+    Only the head and the last bytes of the file are looked at.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+    """
+    with path.open("rb") as file:
+        reader = _READERS.get(file.read(3))
+        if reader is None:
+            return None
+        file.seek(0)
+        try:
+            with reader(file) as image:
+                found = _found_in(image)
+        except (OSError, ValueError, SyntaxError):
+            return None
+        return found if found == "" or _is_whole(file) else None
+
+
+def _save_options(encoding: Encoding, provenance: str) -> dict[str, Any]:
+    if encoding.format == "png":
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Software", _SOFTWARE)
+        text.add_text(_SOFTWARE, provenance)
+        # Measured on 256 x 256 facades: run-length coding 3.7 ms and 101 KiB, level 1 4.2 ms and 99 KiB,
+        # the usual level 6 18 ms and 95 KiB. Grainy photos hold few repeats: there it is the smallest, too.
+        return {"pnginfo": text, "compress_level": 6, "compress_type": zlib.Z_RLE}
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = _SOFTWARE
+    exif[ExifTags.Base.ImageDescription] = provenance
+    quality = encoding.quality or DEFAULT_QUALITY
+    if encoding.format == "jpg":
+        # Halved color resolution frays the edges of small bright things such as shutters.
+        return {"exif": exif, "quality": quality, "subsampling": 0 if quality >= 90 else 2}
+    # Method 2 of 0..6: half the time of the usual 4 at the same size.
+    return {"exif": exif.tobytes(), "quality": quality, "method": 2}
+
+
+def _found_in(image: Image.Image) -> str:
+    if image.format == "PNG":
+        return str(image.info.get(_SOFTWARE, ""))
+    exif = image.getexif()
+    made_here = exif.get(ExifTags.Base.Software) == _SOFTWARE
+    return str(exif.get(ExifTags.Base.ImageDescription, "")) if made_here else ""
+
+
+def _is_whole(file: BinaryIO) -> bool:
+    """Whether the file ends as its format must; a run that was killed by a power cut may leave less."""
+    file.seek(0)
+    head = file.read(12)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - len(_PNG_END)))
+    tail = file.read()
+    if head.startswith(b"RIFF"):
+        return int.from_bytes(head[4:8], "little") + 8 == size
+    return tail == _PNG_END or tail.endswith(_JPEG_END)

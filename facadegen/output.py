@@ -1,0 +1,147 @@
+"""Putting facades into place: whole or not at all, and never outside the output folder."""
+
+import contextlib
+import os
+import platform
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from facadegen.encoding import read_provenance
+from facadegen.errors import OutputError
+
+State = Literal["current", "outdated", "foreign"]
+
+# Its name says who writes a temp file, and is short whatever the output's name:
+# .facadegen-<host>-<process>-<random>.tmp
+_TEMP_PATTERN = re.compile(r"\.facadegen-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
+_TEMP_MAX_AGE_S = 3600  # one lives for milliseconds; an hour old, it is nobody's
+
+_unfinished: set[Path] = set()  # the temp files this process is writing
+
+
+def prepare(out_root: Path) -> None:
+    """Makes the output folder and proves that it can be written to.
+
+    Raises:
+        OutputError: it cannot be made, is no folder, or takes no file.
+    """
+    try:
+        out_root.mkdir(parents=True, exist_ok=True)
+        probe = out_root / _temp_name()
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except FileExistsError as error:
+        raise OutputError("is a file; a folder is needed for the facades", out_root) from error
+    except OSError as error:
+        raise OutputError(f"cannot be written to ({error.strerror})", out_root) from error
+
+
+def changed_ns(source: Path) -> int:
+    """When a file became what it is: was written, moved here, copied with its old date, or linked anew.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    stats = [source.stat()]
+    if source.is_symlink():
+        stats.append(source.lstat())
+    times_ns = [stat.st_mtime_ns for stat in stats]
+    if os.name == "posix":  # elsewhere st_ctime is the time of creation
+        times_ns += [stat.st_ctime_ns for stat in stats]
+    return max(times_ns)
+
+
+def state_of(target: Path, provenance: str, source_changed_ns: int) -> State:
+    """Whether an output can stay ("current"), is to be made ("outdated"), or not ours ("foreign")."""
+    try:
+        found = read_provenance(target)
+        made_ns = target.stat().st_mtime_ns
+    except OSError:
+        return "outdated"  # absent; where it is there but unreadable, writing will say so
+    if found == "":
+        return "foreign"
+    return "current" if found == provenance and made_ns >= source_changed_ns else "outdated"
+
+
+def write(target: Path, data: bytes, out_root: Path, made_ns: int) -> None:
+    """Puts a file into place in one step, dated `made_ns`, when its input was read; makes folders as needed.
+
+    Not synced to the disk, which is slow: after a power cut a file may be empty, and `state_of` sees that.
+
+    Raises:
+        OutputError: it cannot be written, or a link would lead it out of the output folder.
+    """
+    folder = target.parent
+    if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(out_root)):
+        raise OutputError("a link leads out of the output folder here", folder)
+    temp = folder / _temp_name()
+    _unfinished.add(temp)
+    try:
+        _write_new(temp, data, out_root)
+        os.utime(temp, ns=(made_ns, made_ns))
+        temp.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temp.unlink()
+        raise OutputError(f"cannot be written ({error.strerror})", target) from error
+    finally:
+        _unfinished.discard(temp)
+
+
+def clean_leftovers(folders: Iterable[Path]) -> int:
+    """Deletes the temp files that killed runs left in these folders and counts them; live ones stay."""
+    cleaned = 0
+    for folder in folders:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if (match := _TEMP_PATTERN.fullmatch(entry.name)) and _is_leftover(entry, *match.groups()):
+                    Path(entry).unlink(missing_ok=True)
+                    cleaned += 1
+    return cleaned
+
+
+def abandon() -> None:
+    """Deletes what is half-written, for a process that ends at once."""
+    for temp in list(_unfinished):
+        with contextlib.suppress(OSError):
+            temp.unlink()
+
+
+def _write_new(path: Path, data: bytes, out_root: Path) -> None:
+    try:
+        file = path.open("xb")
+    except FileNotFoundError:
+        # Only folders below the root are made here: a root that vanished may be a drive that was unplugged.
+        if not out_root.is_dir():
+            raise OutputError("the output folder is gone", out_root) from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+    with file:
+        file.write(data)
+
+
+def _temp_name() -> str:
+    return f".facadegen-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+
+def _host() -> str:
+    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+
+
+def _is_leftover(entry: os.DirEntry[str], host: str, pid: str) -> bool:
+    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _TEMP_MAX_AGE_S:
+        return True
+    if host != _host() or os.name != "posix":  # elsewhere os.kill(pid, 0) would end the process
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:  # it lives, and is somebody else's
+        return False
+    return False
