@@ -13,7 +13,9 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name, "auto" being the fastest kind there is here.
+    """The device of that name; "auto" is CUDA where there is one, else the CPU.
+
+    Apple's MPS is used on request only: nobody has tried the shipped weights on it yet.
 
     Raises:
         UsageError: no such device here.
@@ -21,13 +23,11 @@ def choose_device(name: str) -> torch.device:
     if name not in DEVICES:
         raise UsageError(f"no device {name!r}; there is {', '.join(DEVICES)}")
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    here = [kind for kind, there in found.items() if there]
     if name == "auto":
-        return torch.device(here[0])
-    if name not in here:
-        raise UsageError(
-            f"no {name} device that torch {torch.__version__} can use here; there is {', '.join(here)}"
-        )
+        return torch.device("cuda" if found["cuda"] else "cpu")
+    if not found[name]:
+        here = ", ".join(kind for kind in found if found[kind])
+        raise UsageError(f"torch {torch.__version__} finds no {name} device here; there is {here}")
     return torch.device(name)
 
 

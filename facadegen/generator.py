@@ -11,7 +11,7 @@ import torch
 
 from facadegen import torchscript
 from facadegen.device import PRECISIONS, choose_device, choose_precision
-from facadegen.errors import UsageError
+from facadegen.errors import UsageError, WeightsError
 from facadegen.tiles import Tile, pad_to_stride, plan_tiles
 from facadegen.weights import Card, read_card, shipped_weights
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from facadegen.palettes import Color
 
-WHOLE_PICTURE_PX = 2048 * 2048  # what goes through the network in one piece; more is cut into tiles
+WHOLE_PICTURE_PX = (
+    2400 * 2400
+)  # goes through the network in one piece (1.4 GB in fp32); more is cut into tiles
 GPU_LOT = 8  # pictures a GPU works on at a time
 MIN_PHOTO_PX = 32  # of each side; the network halves a photo five times to find its colors
 TOLERATED_LEVELS = 2.0  # of 255: the mean difference from fp32 that a faster precision may make
@@ -195,22 +197,26 @@ def load(weights: Path | None = None, device: str = "auto", precision: str = "au
     card = read_card(path)
     source = torchscript.read(path, card)
     generator = Generator(source, card, chosen_device, chosen_precision)
+    made = _test_picture(generator, path)
     if precision == "auto" and chosen_precision != "fp32":
         exact = Generator(source, card, chosen_device, "fp32")
-        if _levels_apart(generator, exact) > TOLERATED_LEVELS:
+        if np.abs(made - _test_picture(exact, path)).mean() > TOLERATED_LEVELS:
             return exact
     return generator
 
 
-def _levels_apart(one: Generator, other: Generator) -> float:
-    """Mean absolute difference, 0..255, of what two generators of the same weights make of a test map."""
-    class_count = len(one.card.label_set.classes)
+def _test_picture(generator: Generator, weights: Path) -> npt.NDArray[np.int16]:
+    """What a generator makes of a small map of all classes; here it shows if the device can run it at all."""
+    class_count = len(generator.card.label_set.classes)
     rows, columns = np.indices((_TEST_MAP_PX, _TEST_MAP_PX)) // 16
-    classes = ((5 * rows + columns) % class_count).astype(np.uint8)[None]
-    made = [
-        generator.generate(classes, generator.color_sets[:1]).astype(np.int16) for generator in (one, other)
-    ]
-    return float(np.abs(made[0] - made[1]).mean())
+    classes = ((5 * rows + columns) % class_count).astype(np.uint8)
+    try:
+        return generator.generate(classes[None], generator.color_sets[:1]).astype(np.int16)
+    except (RuntimeError, ValueError) as error:
+        problem = (str(error).strip().splitlines() or [type(error).__name__])[-1]  # the rest is a traceback
+        if generator.device.type == "cpu":
+            raise WeightsError(f"fails at a test picture: {problem}", weights) from None
+        raise UsageError(f"{generator.device} fails at a test picture, try --device cpu: {problem}") from None
 
 
 def _as_file(picture: "Image") -> io.BytesIO:

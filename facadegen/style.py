@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -179,30 +179,23 @@ def _measure(path: Path, generator: ColorSource) -> Colors:
     label_set = generator.card.label_set
     try:
         pair = decode(path, label_set)
-    except LabelMapError:
+    except LabelMapError:  # no label map in it: a photo, or no picture at all
         return _measure_photo(path, generator)
     if pair.photo is None:
-        raise UsageError("is a label map without a photo; colors need a photo or a pair of both", path)
+        raise UsageError("is a label map alone; colors need a photo, or a pair of photo and label map", path)
     measured = mean_colors(pair.photo, pair.classes, len(label_set.classes))
     return complete_colors(measured, generator.color_sets)
 
 
 def _measure_photo(path: Path, generator: ColorSource) -> Colors:
+    from PIL import Image
+
+    from facadegen.labels import MAX_PIXELS
+    from facadegen.picture import read_picture
+
     try:
-        return generator.estimate_colors(_read_photo(path))
+        photo = Image.fromarray(read_picture(path, MAX_PIXELS).rgb())
+        photo.thumbnail((_MAX_PHOTO_PX, _MAX_PHOTO_PX))
+        return generator.estimate_colors(np.asarray(photo))
     except FacadegenError as error:
         raise UsageError(error.problem, path) from None
-
-
-def _read_photo(path: Path) -> npt.NDArray[np.uint8]:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as picture:
-            picture.draft("RGB", (_MAX_PHOTO_PX, _MAX_PHOTO_PX))
-            upright: Any = ImageOps.exif_transpose(picture)
-            upright.thumbnail((_MAX_PHOTO_PX, _MAX_PHOTO_PX))
-            return np.asarray(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        problem = getattr(error, "strerror", None) or "it is damaged or no picture"
-        raise UsageError(f"the style picture cannot be read: {problem}", path) from None
