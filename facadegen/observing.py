@@ -10,10 +10,13 @@ import errno
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+STOP_PATIENCE_S = 2.0  # watchdog may sit on one half of a move for half a second
 
 ObserverFactory = Callable[[], Any]
 """Makes a watchdog observer: schedule(), start(), stop(), join()."""
@@ -106,11 +109,14 @@ class Observation:
 
     def __init__(self, make_observer: ObserverFactory, folder: Path, inbox: Inbox) -> None:
         others = set(threading.enumerate())
+        self._threads: set[threading.Thread] = set()
         # inotify would watch a symbolic link itself, not the folder that it leads to.
         inbox.root = os.path.realpath(folder)
         self._observer = make_observer()
         self._inbox = inbox
         logging.getLogger("watchdog").addHandler(inbox)
+        # A folder that appears is met by its event and by a walk; watchdog warns of the second time.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         try:
             self._observer.schedule(inbox, inbox.root, recursive=True, event_filter=_events_of_interest())
             self._observer.start()
@@ -124,8 +130,10 @@ class Observation:
         return all(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """Ends the observer's threads; their last news may still arrive."""
+        """Ends the observer and its threads."""
         self._observer.stop()
+        for thread in self._threads:
+            thread.join(timeout=STOP_PATIENCE_S)
         logging.getLogger("watchdog").removeHandler(self._inbox)
 
 

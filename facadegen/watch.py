@@ -146,7 +146,7 @@ class Watcher:
 
     def _rescan(self, now_s: float) -> None:
         """Compares the whole folder with what is known of it."""
-        unexpected = self._lookout.observed and not self._lookout.events_lost
+        unexpected = self._lookout.observed_whole and not self._lookout.events_lost
         self._lookout.events_lost = False
         present = set()
         for name, identity in self._scan():
