@@ -1,0 +1,89 @@
+"""Label maps: any picture file of classes in, an array of class ids out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from facadegen.errors import LabelMapError, UsageError
+from facadegen.indices import may_hold_indices, read_indices
+from facadegen.painted import is_painted_exactly, read_painted
+from facadegen.palettes import FACADES, RESERVED_NAMES, LabelSet, Palette
+from facadegen.picture import Picture, read_picture
+
+MAX_PIXELS = 2**26  # 8192 x 8192
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """The classes of a facade.
+
+    classes: uint8 (H, W), ids of the label set. photo: uint8 (H, W, 3), the other half of a pair, or None.
+    kind: the name of the palette it was painted in, or "index".
+    """
+
+    classes: npt.NDArray[np.uint8]
+    photo: npt.NDArray[np.uint8] | None
+    kind: str
+
+
+def decode(
+    source: Path | BinaryIO, label_set: LabelSet = FACADES, kind: str = "auto", max_pixels: int = MAX_PIXELS
+) -> LabelMap:
+    """The label map in a picture file (PNG, JPEG, WebP, BMP, TIFF, GIF), alone or beside its photo.
+
+    kind: "auto" looks at the picture; "index" or the name of one of the palettes says what it must be. Colors
+    count before indices. Transparent pixels are background. Files of more frames are read for their first.
+
+    Raises:
+        LabelMapError: it cannot be read, or is no label map in that form.
+        UsageError: no such kind.
+    """
+    kinds = (*RESERVED_NAMES, *(palette.name for palette in label_set.palettes))
+    if kind not in kinds:
+        raise UsageError(f"label maps are {', '.join(kinds)}, not {kind!r}")
+    try:
+        picture = read_picture(source, max_pixels)
+        if picture.transparent is not None and picture.transparent.all():
+            raise LabelMapError("is fully transparent")
+        return _read(picture, label_set, kind)
+    except LabelMapError as error:
+        path = source if isinstance(source, Path) else None
+        raise LabelMapError(error.problem, path) from error.__cause__
+
+
+def render(classes: npt.NDArray[np.uint8], palette: Palette) -> npt.NDArray[np.uint8]:
+    """A class map (H, W) painted in a palette, uint8 (H, W, 3)."""
+    return np.array(palette.colors, np.uint8)[classes]
+
+
+def _read(picture: Picture, label_set: LabelSet, kind: str) -> LabelMap:
+    if kind == "index":
+        return LabelMap(read_indices(picture, label_set), None, kind)
+    if kind != "auto":
+        return _read_painted(picture, label_set, [label_set.palette(kind)])
+    if not may_hold_indices(picture):
+        return _read_painted(picture, label_set, label_set.palettes)
+    return _read_either(picture, label_set)
+
+
+def _read_either(picture: Picture, label_set: LabelSet) -> LabelMap:
+    """A picture that may be an index map: it is one if its values fit, unless its colors do as well."""
+    try:
+        indices = read_indices(picture, label_set)
+    except LabelMapError as no_index_map:
+        try:
+            return _read_painted(picture, label_set, label_set.palettes)
+        except LabelMapError as error:
+            raise LabelMapError(f"{error.problem}; as an index map, {no_index_map.problem}") from None
+    if is_painted_exactly(picture, label_set):
+        return _read_painted(picture, label_set, label_set.palettes)
+    return LabelMap(indices, None, "index")
+
+
+def _read_painted(picture: Picture, label_set: LabelSet, palettes: Sequence[Palette]) -> LabelMap:
+    painted = read_painted(picture, label_set, [label_set.palettes.index(palette) for palette in palettes])
+    return LabelMap(painted.classes, painted.photo, label_set.palettes[painted.palette_id].name)

@@ -1,0 +1,166 @@
+"""Painted label maps: pictures in the colors of a palette, alone or beside a photo."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facadegen.colors import EXACT, UNCLEAR, ColorTables, blends_of, codes_of, color_tables, tables_of
+from facadegen.errors import LabelMapError
+from facadegen.nearest import drop_blends, fill
+from facadegen.palettes import LabelSet
+from facadegen.picture import Picture
+
+# Label halves of the pix2pix data set, all edges, have up to 0.36 of their pixels far from all colors; photos
+# have more than 0.999. Blurred and shrunken label maps come closer to photos than to clean ones.
+_MAX_FAR = 0.6
+_MIN_FAR_PHOTO = 0.75
+_MAX_STRAY = 0.05  # of the pixels are not even near a clear one: more than a speck or a signature
+_NEAR_PX = 5  # the edges of a JPEG are not wider, nor those of smooth drawing,
+_NEAR_SHARE = 1 / 64  # of the shorter side those of a picture that was enlarged
+_BAND_PX = 2**18  # pixels worked on at a time, so that they stay in the processor's cache
+
+Codes = npt.NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """classes: uint8 (H, W). photo: uint8 (H, W, 3) or None. palette_id: the palette it is painted in."""
+
+    classes: npt.NDArray[np.uint8]
+    photo: npt.NDArray[np.uint8] | None
+    palette_id: int
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How well one palette explains the pixels of a part of a picture, transparent ones aside.
+
+    far: how many match no color. residual: sum of the distances to the closest color. worst: the largest one.
+    """
+
+    palette_id: int
+    pixels: int
+    far: int
+    residual: int
+    worst: int
+
+    def __add__(self, other: "_Fit") -> "_Fit":
+        pixels, far, residual = (
+            self.pixels + other.pixels,
+            self.far + other.far,
+            self.residual + other.residual,
+        )
+        return _Fit(self.palette_id, pixels, far, residual, max(self.worst, other.worst))
+
+    @property
+    def far_share(self) -> float:
+        return self.far / max(self.pixels, 1)
+
+
+def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[int]) -> Painted:
+    """The class map in a picture painted in one of the palettes; of a pair, the half that is one.
+
+    Raises:
+        LabelMapError: neither the picture nor one half of it is painted so.
+    """
+    tables, codes = _look_up(picture, label_set)
+    width = codes.shape[1]
+    left, right, whole = slice(0, width // 2), slice(width // 2, width), slice(0, width)
+    left_fits = [_fit(tables, codes, picture.transparent, left, palette_id) for palette_id in palette_ids]
+    right_fits = [_fit(tables, codes, picture.transparent, right, palette_id) for palette_id in palette_ids]
+    whole_fits = [of_left + of_right for of_left, of_right in zip(left_fits, right_fits, strict=True)]
+    columns, fit, photo = whole, _best(whole_fits), None
+    if width % 2 == 0:
+        if _is_pair(_best(left_fits), _best(right_fits)):
+            columns, fit, photo = left, _best(left_fits), picture.columns(right).rgb()
+        elif _is_pair(_best(right_fits), _best(left_fits)):
+            columns, fit, photo = right, _best(right_fits), picture.columns(left).rgb()
+    if fit.far_share > _MAX_FAR:
+        raise _no_label_map(fit.far_share, label_set, palette_ids)
+    part = picture.columns(columns)
+    classes = _classes(tables, codes[:, columns], fit.palette_id)
+    if part.transparent is not None:
+        classes[part.transparent] = label_set.background_id
+    if fit.worst > EXACT:
+        classes, stray_share = _settle(classes, part, label_set, fit.palette_id)
+        if stray_share > _MAX_STRAY:
+            raise _no_label_map(stray_share, label_set, palette_ids)
+    return Painted(classes, photo, fit.palette_id)
+
+
+def is_painted_exactly(picture: Picture, label_set: LabelSet) -> bool:
+    """Whether a picture has a color table, not one of gray, and uses only such colors as one palette has."""
+    if picture.colors is None or picture.is_gray:
+        return False
+    tables = tables_of(label_set, picture.colors.tobytes())
+    used = np.bincount(picture.values.ravel(), minlength=len(picture.colors)) > 0
+    return bool((tables.classes[:, used] != UNCLEAR).all(axis=1).any())
+
+
+def _look_up(picture: Picture, label_set: LabelSet) -> tuple[ColorTables, Codes]:
+    """Tables of what colors mean, and the place (H, W) of every pixel's color in them."""
+    if picture.colors is not None:
+        return tables_of(label_set, picture.colors.tobytes()), picture.values
+    codes = np.empty(picture.values.shape, np.uint32)
+    for rows in _bands(codes):
+        codes[rows] = codes_of(picture.values[rows])
+    return color_tables(label_set), codes
+
+
+def _fit(
+    tables: ColorTables,
+    codes: Codes,
+    transparent: npt.NDArray[np.bool_] | None,
+    columns: slice,
+    palette_id: int,
+) -> _Fit:
+    fit = _Fit(palette_id, 0, 0, 0, 0)
+    for rows in _bands(codes):
+        distance = tables.distance[palette_id].take(codes[rows, columns])
+        if transparent is not None:
+            distance = distance[~transparent[rows, columns]]
+        far = int(np.count_nonzero(distance > tables.noise[palette_id]))
+        residual, worst = int(distance.sum()), int(distance.max(initial=0))
+        fit += _Fit(palette_id, distance.size, far, residual, worst)
+    return fit
+
+
+def _best(fits: Sequence[_Fit]) -> _Fit:
+    return min(fits, key=lambda fit: fit.residual)
+
+
+def _is_pair(labels: _Fit, photo: _Fit) -> bool:
+    return labels.far_share <= _MAX_FAR and photo.far_share >= _MIN_FAR_PHOTO
+
+
+def _classes(tables: ColorTables, codes: Codes, palette_id: int) -> npt.NDArray[np.uint8]:
+    classes = np.empty(codes.shape, np.uint8)
+    for rows in _bands(codes):
+        classes[rows] = tables.classes[palette_id].take(codes[rows])
+    return classes
+
+
+def _settle(
+    classes: npt.NDArray[np.uint8], picture: Picture, label_set: LabelSet, palette_id: int
+) -> tuple[npt.NDArray[np.uint8], float]:
+    """The class map without UNCLEAR pixels, and the share of them that are not even near a clear one."""
+    blends = blends_of(label_set, palette_id)
+    near_px = max(_NEAR_PX, min(classes.shape) * _NEAR_SHARE)
+    settled, stray = fill(drop_blends(classes, blends), blends, picture.colors_at, near_px)
+    return settled, stray / classes.size
+
+
+def _bands(pixels: npt.NDArray[np.generic]) -> Iterator[slice]:
+    """Rows of a picture (H, W), some at a time."""
+    height, width = pixels.shape
+    step = max(1, _BAND_PX // max(width, 1))
+    return (slice(top, top + step) for top in range(0, height, step))
+
+
+def _no_label_map(far_share: float, label_set: LabelSet, palette_ids: Sequence[int]) -> LabelMapError:
+    names = " or ".join(label_set.palettes[palette_id].name for palette_id in palette_ids)
+    found = f"{far_share:.1%} of its pixels match no class color"
+    return LabelMapError(f"is no label map: {found} (expected the colors of {names})")
