@@ -28,6 +28,7 @@ MIN_PHOTO_PX = 32  # of each side; the network halves a photo five times to find
 TOLERATED_LEVELS = 2.0  # of 255: the mean difference from fp32 that a faster precision may make
 
 _TEST_MAP_PX = 128
+_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
 
 
 class Generator:
@@ -222,7 +223,7 @@ def _test_picture(generator: Generator, weights: Path) -> npt.NDArray[np.int16]:
 def _as_file(picture: "Image") -> io.BytesIO:
     """An open picture as the PNG file that `decode` reads, index maps staying such."""
     file = io.BytesIO()
-    if picture.mode not in ("1", "L", "P", "RGB", "RGBA"):
+    if picture.mode not in _PNG_MODES:
         picture = picture.convert("RGB")
     picture.save(file, "PNG", compress_level=1)
     file.seek(0)

@@ -47,14 +47,26 @@ def plan_tiles(height: int, width: int, stride: int, context: int, budget_px: in
     plans = []
     for row_parts in range(1, height // stride + 1):
         rows = _spans(height, row_parts, stride, margin)
-        columns_px = budget_px // max(span.seen_px for span in rows)
-        kept_px = width if columns_px >= width else (columns_px - 2 * margin) // stride * stride
-        if kept_px > 0:
-            columns = _spans(width, -(-width // kept_px), stride, margin)
+        columns = _fewest_spans(width, budget_px // _most_seen(rows), stride, margin)
+        if columns:
             work_px = sum(span.seen_px for span in rows) * sum(span.seen_px for span in columns)
             plans.append((work_px, rows, columns))
     _, rows, columns = min(plans, key=lambda plan: plan[0])
     return list(itertools.product(rows, columns))
+
+
+def _fewest_spans(length: int, seen_px: int, stride: int, margin: int) -> list[Span]:
+    """As few spans as see no more than so many px each; none if the margins alone are as much."""
+    inner_px = (seen_px - 2 * margin) // stride * stride  # one of two spans has one margin, of more both
+    for parts in (1, 2, -(-length // inner_px) if inner_px > 0 else 2):
+        spans = _spans(length, parts, stride, margin)
+        if _most_seen(spans) <= seen_px:
+            return spans
+    return []
+
+
+def _most_seen(spans: list[Span]) -> int:
+    return max(span.seen_px for span in spans)
 
 
 def _spans(length: int, parts: int, stride: int, margin: int) -> list[Span]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def _read_card_json(path: Path) -> object:
             if not cards or archive.getinfo(cards[0]).file_size > _MAX_CARD_BYTES:
                 raise WeightsError(f"is TorchScript without a card ({CARD_NAME}), {_EXPECTED}")
             return json.loads(archive.read(cards[0]))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise WeightsError(f"is damaged: {error}; copy it again") from None
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"its card is no JSON: {error}") from None

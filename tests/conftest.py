@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from tiny import save_tiny
 
+from facadegen.device import limit_threads
 from facadegen.generator import Generator, load
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """For networks this tiny, threads would only wait for each other."""
+    limit_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -57,12 +57,12 @@ class TinyGenerator(nn.Module):
         return mean[:, None].expand(-1, self.class_count, -1).contiguous()
 
 
-def save_tiny(path: Path, card: Card = CARD, **card_changes: object) -> Path:
-    """The path, where now lies a tiny weights file; its card's JSON keys may be changed."""
+def save_tiny(path: Path, **card_changes: object) -> Path:
+    """The path, where now lies a tiny weights file; keys of its card may be changed."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        module = TinyGenerator(class_count=len(card.label_set.classes)).eval().half()
-    text = json.dumps(card.to_json() | card_changes)
+        module = TinyGenerator().eval().half()
+    text = json.dumps(CARD.to_json() | card_changes)
     with torchscript.quiet():
         torch.jit.script(module).save(str(path), _extra_files={CARD_NAME: text})
     return path

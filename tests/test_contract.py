@@ -1,0 +1,103 @@
+"""What binds a weights file and facadegen, held by the tests' own weights and by the shipped ones."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facadegen.errors import WeightsError
+from facadegen.generator import load
+from facadegen.weights import CARD_NAME, Card, shipped_weights
+
+MAX_WEIGHTS_BYTES = 16_000_000
+
+IMPORTS = """
+import sys
+import facadegen, facadegen.weights
+heavy = {"torch", "numpy", "PIL", "watchdog", "rich"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+RUN_WITHOUT_TRAINING = """
+import sys
+from pathlib import Path
+for name in ("training", "torchvision", "scipy"):
+    sys.modules[name] = None  # importing it raises
+import numpy as np
+import facadegen
+generator = facadegen.load(Path(sys.argv[1]), "cpu", "fp32")
+classes = np.ones((1, 70, 50), np.uint8)
+sys.stdout.buffer.write(generator.generate(classes, generator.color_sets[:1]).tobytes())
+"""
+
+
+@pytest.fixture(params=["tiny", "shipped"])
+def weights(request: pytest.FixtureRequest, tiny_weights: Path) -> Path:
+    if request.param == "tiny":
+        return tiny_weights
+    try:
+        return shipped_weights()
+    except WeightsError as error:
+        pytest.skip(str(error))
+
+
+def test_importing_facadegen_costs_no_heavy_import() -> None:
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+
+
+def test_weights_run_where_training_cannot_be_imported(weights: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUN_WITHOUT_TRAINING, weights], capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    generator = load(weights, "cpu", "fp32")
+    here = generator.generate(np.ones((1, 70, 50), np.uint8), generator.color_sets[:1])
+    assert done.stdout == here.tobytes()
+
+
+def test_weights_need_nothing_but_torch(weights: Path) -> None:
+    extra_files: dict[str, bytes | str] = {CARD_NAME: ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module = torch.jit.load(str(weights), _extra_files=extra_files).float()
+    card = Card.from_json(json.loads(extra_files[CARD_NAME]))
+    class_count = len(card.label_set.classes)
+    height, width = 3 * card.stride, 2 * card.stride
+    classes = torch.randint(0, class_count, (2, height, width), dtype=torch.uint8)
+    picture = module(classes, module.color_sets[:1].expand(2, -1, -1))
+    assert picture.shape == (2, 3, height, width)
+    assert picture.dtype == torch.uint8
+    assert module.color_sets.shape[1:] == (class_count, 3)
+    assert module.color_sets.min() >= 0
+    assert module.color_sets.max() <= 1
+    if card.style == "colors":
+        colors = module.estimate_colors(torch.randint(0, 256, (2, 3, 33, 70), dtype=torch.uint8))
+        assert colors.shape == (2, class_count, 3)
+        assert colors.dtype == torch.float32
+
+
+def test_weights_are_small_and_stored_in_half_precision(weights: Path) -> None:
+    assert weights.stat().st_size <= MAX_WEIGHTS_BYTES
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module = torch.jit.load(str(weights))
+    assert {parameter.dtype for parameter in module.parameters()} == {torch.float16}
+
+
+def test_tiles_equal_the_whole_by_the_context_on_the_card(weights: Path) -> None:
+    generator = load(weights, "cpu", "fp32")
+    step = generator.card.context_px + generator.card.stride
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, len(generator.card.label_set.classes), (1, 8, 24), dtype=np.uint8)
+    height, width = step, 3 * step
+    classes = small.repeat(-(-height // 8), 1).repeat(-(-width // 24), 2)[:, :height, :width]
+    whole = generator.generate(classes, generator.color_sets[:1])
+    tiled = generator.generate(classes, generator.color_sets[:1], whole_picture_px=1)
+    apart = np.abs(whole.astype(np.int16) - tiled)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 0.001

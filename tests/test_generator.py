@@ -1,0 +1,170 @@
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from tiny import CARD
+
+from facadegen import device, generator
+from facadegen.errors import UsageError
+from facadegen.generator import Generator, load
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def blocks(count: int, height: int, width: int, seed: int = 0) -> Pixels:
+    """Label maps (count, height, width) of random rectangles."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 12, (count, height // 5 + 1, width // 5 + 1), dtype=np.uint8)
+    return small.repeat(5, axis=1).repeat(5, axis=2)[:, :height, :width]
+
+
+def levels_apart(one: Pixels, other: Pixels) -> Pixels:
+    return np.abs(one.astype(np.int16) - other).astype(np.uint8)
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (23, 7), (64, 32), (100, 75)])
+def test_any_size_keeps_its_size(tiny_generator: Generator, size: tuple[int, int]) -> None:
+    pictures = tiny_generator.generate(blocks(2, *size), tiny_generator.color_sets[:2])
+    assert pictures.shape == (2, *size, 3)
+    assert pictures.dtype == np.uint8
+
+
+def test_no_maps_make_no_pictures(tiny_generator: Generator) -> None:
+    pictures = tiny_generator.generate(np.zeros((0, 16, 16), np.uint8), tiny_generator.color_sets[:0])
+    assert pictures.shape == (0, 16, 16, 3)
+
+
+def test_a_map_off_the_stride_goes_on_like_its_last_row_and_column(tiny_generator: Generator) -> None:
+    classes = blocks(1, 21, 30)
+    padded = np.pad(classes, ((0, 0), (0, 3), (0, 2)), mode="edge")
+    colors = tiny_generator.color_sets[:1]
+    made = tiny_generator.generate(classes, colors)
+    np.testing.assert_array_equal(made, tiny_generator.generate(padded, colors)[:, :21, :30])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_picture_is_the_same_in_any_batch(tiny_weights: Path, precision: str) -> None:
+    made_by = load(tiny_weights, "cpu", precision)
+    classes, colors = blocks(8, 96, 72), made_by.color_sets[:8]
+    singles = [made_by.generate(classes[i : i + 1], colors[i : i + 1])[0] for i in range(8)]
+    np.testing.assert_array_equal(made_by.generate(classes, colors), singles)
+    np.testing.assert_array_equal(made_by.generate(classes[::-1], colors[::-1]), singles[::-1])
+
+
+def test_a_picture_is_the_same_with_any_number_of_threads(
+    tiny_generator: Generator, torch_threads: None
+) -> None:
+    classes, colors = blocks(1, 96, 72), tiny_generator.color_sets[:1]
+    device.limit_threads(1)
+    single = tiny_generator.generate(classes, colors)
+    device.limit_threads(3)
+    np.testing.assert_array_equal(tiny_generator.generate(classes, colors), single)
+
+
+def test_lots_that_are_not_full_lose_and_mix_nothing(
+    tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes, colors = blocks(5, 40, 40), tiny_generator.color_sets[:5]
+    one_by_one = tiny_generator.generate(classes, colors)
+    monkeypatch.setattr(Generator, "_lot", lambda self, picture_px: 3)  # as a GPU would
+    assert levels_apart(tiny_generator.generate(classes, colors), one_by_one).max() <= 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("size", [(163, 150), (40, 300), (300, 33)])
+def test_tiles_equal_the_whole(tiny_weights: Path, precision: str, size: tuple[int, int]) -> None:
+    made_by = load(tiny_weights, "cpu", precision)
+    classes, colors = blocks(2, *size), made_by.color_sets[:2]
+    whole = made_by.generate(classes, colors)
+    tiled = made_by.generate(classes, colors, whole_picture_px=64 * 64)
+    apart = levels_apart(tiled, whole)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 0.001  # where another order of adding tips a rounding, nowhere else
+
+
+def test_texture_depends_on_the_place_in_the_picture(tiny_generator: Generator) -> None:
+    flat = np.ones((1, 64, 64), np.uint8)
+    made = tiny_generator.generate(flat, tiny_generator.color_sets[:1])[0]
+    assert levels_apart(made[8:24, 8:24], made[24:40, 24:40]).max() > 1
+
+
+def test_a_class_gets_the_color_it_is_given(tiny_generator: Generator) -> None:
+    classes = np.ones((1, 32, 32), np.uint8)
+    colors = np.full((1, 12, 3), 0.5, np.float32)
+    colors[0, 1] = (0.7, 0.3, 0.2)
+    mean = tiny_generator.generate(classes, colors).mean(axis=(0, 1, 2)) / 255
+    np.testing.assert_allclose(mean, (0.7, 0.3, 0.2), atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("classes", "colors", "problem"),
+    [
+        (np.zeros((1, 8, 8), np.int64), np.zeros((1, 12, 3), np.float32), "classes must be uint8"),
+        (np.zeros((8, 8), np.uint8), np.zeros((1, 12, 3), np.float32), "classes must be uint8"),
+        (np.zeros((2, 8, 8), np.uint8), np.zeros((1, 12, 3), np.float32), "colors must be float32"),
+        (np.full((1, 8, 8), 12, np.uint8), np.zeros((1, 12, 3), np.float32), "must be below 12, found 12"),
+    ],
+)
+def test_wrong_arrays_are_refused(
+    tiny_generator: Generator, classes: Pixels, colors: npt.NDArray[np.float32], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        tiny_generator.generate(classes, colors)
+
+
+def test_colors_of_a_photo(tiny_generator: Generator) -> None:
+    photo = np.full((50, 40, 3), (255, 51, 0), np.uint8)
+    colors = tiny_generator.estimate_colors(photo)
+    assert colors.dtype == np.float32
+    np.testing.assert_allclose(colors, np.tile([1, 0.2, 0], (12, 1)), atol=1e-3)
+
+
+def test_a_photo_can_be_too_small(tiny_generator: Generator) -> None:
+    with pytest.raises(UsageError, match="40 x 31 px"):
+        tiny_generator.estimate_colors(np.zeros((31, 40, 3), np.uint8))
+
+
+def test_what_load_gives(tiny_generator: Generator) -> None:
+    assert tiny_generator.card == CARD
+    assert tiny_generator.device == torch.device("cpu")
+    assert tiny_generator.precision == "fp32"
+    assert tiny_generator.color_sets.shape == (9, 12, 3)
+    assert tiny_generator.color_sets.dtype == np.float32
+
+
+def test_auto_is_bf16_only_on_a_cpu_made_for_it(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "cpu_is_made_for_bf16", lambda: True)
+    assert load(tiny_weights, "cpu").precision == "bf16"
+    monkeypatch.setattr(device, "cpu_is_made_for_bf16", lambda: False)
+    assert load(tiny_weights, "cpu").precision == "fp32"
+
+
+def test_auto_is_fp32_where_bf16_pictures_differ(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "cpu_is_made_for_bf16", lambda: True)
+    monkeypatch.setattr(generator, "TOLERATED_LEVELS", -1.0)
+    assert load(tiny_weights, "cpu").precision == "fp32"
+    assert load(tiny_weights, "cpu", "bf16").precision == "bf16"  # asked for is asked for
+
+
+def test_bf16_pictures_are_nearly_those_of_fp32(tiny_weights: Path, tiny_generator: Generator) -> None:
+    classes, colors = blocks(1, 64, 64), tiny_generator.color_sets[:1]
+    bf16 = load(tiny_weights, "cpu", "bf16").generate(classes, colors)
+    assert levels_apart(bf16, tiny_generator.generate(classes, colors)).mean() < 1
+
+
+def test_loading_and_running_warn_of_nothing(tiny_weights: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quiet = load(tiny_weights, "cpu", "bf16")
+        quiet.generate(blocks(1, 16, 16), quiet.color_sets[:1])
