@@ -2,6 +2,7 @@
 # make lint    style and types
 # make demo    examples/labels -> facades/
 # make bench   the benchmarks
+# make soak    the torture tests, half an hour; SOAK_SCALE=0.1 for less
 # make clean   removes the virtual environment and what tools left
 #
 # make test PYTHON=python3.13    another Python (3.11 to 3.13)
@@ -13,7 +14,7 @@ SUITABLE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: test lint demo bench clean
+.PHONY: test lint demo bench soak clean
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
@@ -28,6 +29,9 @@ demo: $(VENV)/.installed
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/bench
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -s tests/soak
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

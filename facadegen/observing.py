@@ -10,7 +10,6 @@ import errno
 import logging
 import os
 import threading
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,8 +114,6 @@ class Observation:
         self._observer = make_observer()
         self._inbox = inbox
         logging.getLogger("watchdog").addHandler(inbox)
-        # A folder that appears is met by its event and by a walk; watchdog warns of the second time.
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         try:
             self._observer.schedule(inbox, inbox.root, recursive=True, event_filter=_events_of_interest())
             self._observer.start()
