@@ -1,0 +1,1 @@
+"""Training of facade generators: data, networks, losses, recipes, the loop, export and evaluation."""

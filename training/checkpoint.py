@@ -1,0 +1,51 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facadegen.errors import TrainingError
+
+FORMAT = 1
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write the state whole or not at all: the checkpoint before stays until the new one is on disk.
+
+    Raises:
+        TrainingError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state | {"format": FORMAT}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as RuntimeError.
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(
+            f"checkpoint cannot be written, the one before it is kept: {error}", path
+        ) from error
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """The state last saved, on the CPU; None where there is none.
+
+    Raises:
+        TrainingError: the file cannot be read, or was written by another version.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise TrainingError(f"no checkpoint that can be read: {error}", path) from error
+    if state.get("format") != FORMAT:
+        raise TrainingError(
+            f"checkpoint of format {state.get('format')}, expected {FORMAT}; use another --run", path
+        )
+    return state

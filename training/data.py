@@ -1,0 +1,331 @@
+"""Pairs of photo and label map: finding them in folders, keeping them, and drawing augmented batches."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from facadegen import labels, style
+from facadegen.errors import LabelMapError, TrainingError
+from facadegen.palettes import FACADES, LabelSet, load_label_set
+from training.losses import mean_class_colors
+from training.vision import tv_tensors, v2
+from training.wedges import valid_pixels
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+PALETTE_FILE = "palette.json"
+SEAM_PX = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A photo (3, H, W) uint8, its class map (H, W) uint8, and where the photo is valid (H, W) bool."""
+
+    name: str
+    photo: Tensor
+    classes: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """Where a pair lies: two files, or one holding both halves."""
+
+    photo: Path
+    label_map: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N training samples.
+
+    photo: float (N, 3, H, W) in -1..1; classes: uint8 (N, H, W); valid: bool (N, 1, H, W); photo_colors,
+    colors: float (N, K, 3) in 0..1, the photo's own and those to paint with; own: float (N,), 1 where the two
+    are the same.
+    """
+
+    photo: Tensor
+    classes: Tensor
+    valid: Tensor
+    photo_colors: Tensor
+    colors: Tensor
+    own: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+
+def label_set_of(folders: tuple[Path, ...]) -> LabelSet:
+    """The label set of `palette.json` in one of the folders, else the twelve facade classes."""
+    for folder in folders:
+        if (folder / PALETTE_FILE).is_file():
+            return load_label_set(folder / PALETTE_FILE)
+    return FACADES
+
+
+def find_pairs(folder: Path, split: str) -> list[PairFiles]:
+    """The pairs of one split, sorted by name.
+
+    Understood: `folder/split/` of pictures that hold both halves (the pix2pix archive) or of `NAME.jpg`
+    photos beside `NAME.png` label maps (CMP base), and `photos/` beside `labels/` in `folder/split/` or, for
+    `train`, in `folder`.
+
+    Raises:
+        TrainingError: no such folder, no pairs in it, or a photo without its label map.
+    """
+    if not folder.is_dir():
+        raise TrainingError("no such folder (expected one with photo and label map pairs)", folder)
+    place = folder / split
+    if split == "train" and not place.is_dir():
+        place = folder
+    if (place / "photos").is_dir() or (place / "labels").is_dir():
+        return _match(_pictures(place / "photos"), _pictures(place / "labels"), place)
+    found = _pictures(place)
+    stems: dict[str, list[Path]] = {}
+    for path in found:
+        stems.setdefault(path.stem, []).append(path)
+    if any(len(paths) > 1 for paths in stems.values()):
+        label_maps = [path for path in found if path.suffix.lower() == ".png"]
+        return _match([path for path in found if path.suffix.lower() != ".png"], label_maps, place)
+    if not found:
+        raise TrainingError(f"no pairs (expected pictures in {split}/, or in photos/ and labels/)", place)
+    return [PairFiles(path, path) for path in found]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise TrainingError("no such folder (expected one with pictures)", folder)
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")
+    )
+
+
+def _match(photos: list[Path], label_maps: list[Path], place: Path) -> list[PairFiles]:
+    by_stem = {path.stem: path for path in label_maps}
+    for photo in photos:
+        if photo.stem not in by_stem:
+            raise TrainingError("this photo has no label map of the same name", photo)
+    if not photos:
+        raise TrainingError("no photos beside the label maps", place)
+    return [PairFiles(photo, by_stem[photo.stem]) for photo in photos]
+
+
+def read_pair(files: PairFiles, label_set: LabelSet) -> Pair:
+    """Decode one pair.
+
+    Raises:
+        TrainingError: a file cannot be read, or photo and label map differ in size.
+    """
+    try:
+        label_map = labels.decode(files.label_map, label_set)
+        photo = label_map.photo
+        if files.photo != files.label_map:
+            with Image.open(files.photo) as picture:
+                photo = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except LabelMapError as error:
+        raise TrainingError(error.problem, files.label_map) from error
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"cannot be read as a photo: {error}", files.photo) from error
+    if photo is None:
+        raise TrainingError(
+            "no photo beside the label map (expected a picture with both halves)", files.photo
+        )
+    if photo.shape[:2] != label_map.classes.shape:
+        size, expected = photo.shape[1::-1], label_map.classes.shape[::-1]
+        raise TrainingError(
+            f"photo of {size[0]}x{size[1]} beside a label map of {expected[0]}x{expected[1]}", files.photo
+        )
+    valid = valid_pixels(photo)
+    if files.photo == files.label_map:
+        # The halves bleed into each other: the pix2pix photos' last column is tinted blue.
+        valid[:, :SEAM_PX] = valid[:, -SEAM_PX:] = False
+    return Pair(
+        files.photo.stem,
+        torch.from_numpy(np.array(photo)).permute(2, 0, 1).contiguous(),
+        torch.from_numpy(np.array(label_map.classes)),
+        torch.from_numpy(valid),
+    )
+
+
+def read_pairs(
+    folders: tuple[Path, ...],
+    split: str,
+    label_set: LabelSet,
+    on_read: Callable[[int, int], None] = lambda done, n: None,
+) -> list[Pair]:
+    """Decode every pair of a split of all folders; `on_read(done, total)` is called after each.
+
+    Raises:
+        TrainingError: as `find_pairs` and `read_pair`.
+    """
+    files = [pair for folder in folders for pair in find_pairs(folder, split)]
+    pairs = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for pair in pool.map(lambda f: read_pair(f, label_set), files):
+            pairs.append(pair)
+            on_read(len(pairs), len(files))
+    return pairs
+
+
+def color_sets(pairs: list[Pair], n_classes: int) -> Tensor:
+    """The mean color of each class in each pair, float (M, K, 3) in 0..1; gaps filled from its nearest pair."""
+    means = []
+    for pair in pairs:
+        # Wedges have no color of their own.
+        photo, classes = pair.photo[:, pair.valid].T, pair.classes[pair.valid]
+        means.append(style.mean_colors(photo.numpy(), classes.numpy(), n_classes))
+    measured = np.stack(means)
+    return torch.from_numpy(np.stack([style.complete_colors(partial, measured) for partial in means]))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How pairs become samples: one joint geometric transform a pair, colors changed in the photo alone."""
+
+    size_px: int = 256
+    # The part of a picture's area that a crop keeps at least; large pictures go down to their own resolution.
+    min_area: float = 0.7
+    aspect: float = 1.15
+    min_scale: float = 0.8
+    other_colors: float = 0.3
+
+    def __call__(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+        """Photo (3, S, S) uint8, classes (S, S) uint8, valid (S, S) bool."""
+        height, width = pair.classes.shape
+        native = (self.size_px / self.min_scale) ** 2 / (height * width)
+        crop = v2.RandomResizedCrop(
+            self.size_px,
+            scale=(min(self.min_area, native), 1.0),
+            ratio=(width / height / self.aspect, width / height * self.aspect)
+            if native >= self.min_area
+            else (1 / self.aspect, self.aspect),
+        )
+        transform = v2.Compose(
+            [
+                crop,
+                v2.RandomHorizontalFlip(),
+                v2.ColorJitter(brightness=0.12, contrast=0.1, saturation=0.15, hue=0.02),
+            ]
+        )
+        photo, classes, valid = transform(
+            tv_tensors.Image(pair.photo), tv_tensors.Mask(pair.classes), tv_tensors.Mask(pair.valid)
+        )
+        return torch.Tensor.as_subclass(photo, Tensor), classes.as_subclass(Tensor), valid.as_subclass(Tensor)
+
+
+class Samples(Dataset[tuple[Tensor, ...]]):
+    """Augmented samples by number: sample i is the same whenever and wherever it is drawn."""
+
+    def __init__(
+        self,
+        pairs: list[Pair],
+        sets: Tensor,
+        seed: int,
+        augmentation: Augmentation,
+        share: Tensor | None = None,
+    ) -> None:
+        """sets: `color_sets` of the pairs; share: how often each pair is drawn, relative."""
+        self.pairs, self.sets, self.seed, self.augmentation = pairs, sets, seed, augmentation
+        self.share = torch.ones(len(pairs)) if share is None else share
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix_seeds(self.seed, 1, number))
+            i = self._pair_of(number)
+            photo, classes, valid = self.augmentation(self.pairs[i])
+            own = torch.rand(()) >= self.augmentation.other_colors
+            other = int(torch.randint(len(self.sets), ()))
+        photo = photo.float().div(127.5).sub(1)
+        n_classes = self.sets.shape[1]
+        seen = torch.where(valid, classes.int(), n_classes)
+        means, counts = mean_class_colors(photo[None], seen[None], n_classes)
+        photo_colors = torch.where(counts[0] > 0, (means[0] + 1) / 2, self.sets[i])
+        colors = photo_colors if own else self.sets[other]
+        return photo, classes, valid[None], photo_colors, colors, own.float()
+
+    def _pair_of(self, number: int) -> int:
+        """Each round of as many samples as pairs draws without replacement, by share."""
+        rounds, place = divmod(number, len(self.pairs))
+        generator = torch.Generator().manual_seed(mix_seeds(self.seed, 2, rounds))
+        # Systematic sampling: everyone gets its share to within one draw.
+        edges = self.share.double().cumsum(0) / self.share.sum() * len(self.pairs)
+        picks = torch.searchsorted(
+            edges, torch.arange(len(self.pairs)) + torch.rand((), generator=generator).double()
+        )
+        order = torch.randperm(len(self.pairs), generator=generator)
+        return int(picks[order[place]].clamp(max=len(self.pairs) - 1))
+
+
+def mix_seeds(*numbers: int) -> int:
+    """One seed of several numbers; neighbours give unrelated streams."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+class _Numbers:
+    """Which samples process `rank` of `world` draws, step by step from `first_step` on."""
+
+    def __init__(self, first_step: int, steps: int, batch_size: int, rank: int, world: int) -> None:
+        self.steps = range(first_step, steps)
+        self.batch_size, self.rank, self.world = batch_size, rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        share = self.batch_size // self.world
+        for step in self.steps:
+            start = step * self.batch_size + self.rank * share
+            yield list(range(start, start + share))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def batches(
+    samples: Samples,
+    first_step: int,
+    steps: int,
+    batch_size: int,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """The batches of steps `first_step` to `steps`; `batch_size` counts the samples of all processes."""
+    loader = DataLoader(
+        samples,
+        batch_sampler=_Numbers(first_step, steps, batch_size, rank, world),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+    for tensors in loader:
+        yield Batch(*tensors)
+
+
+def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:
+    """Whole pictures squeezed to a square, unaugmented, with their own colors: for sample sheets."""
+    photos, classes, valid = [], [], []
+    resize = v2.Resize((size_px, size_px))
+    for pair in pairs:
+        p, c, v = resize(
+            tv_tensors.Image(pair.photo), tv_tensors.Mask(pair.classes), tv_tensors.Mask(pair.valid)
+        )
+        photos.append(p.as_subclass(Tensor).float().div(127.5).sub(1))
+        classes.append(c.as_subclass(Tensor))
+        valid.append(v.as_subclass(Tensor)[None])
+    photo, class_map, mask = torch.stack(photos), torch.stack(classes), torch.stack(valid)
+    means, counts = mean_class_colors(photo, torch.where(mask[:, 0], class_map.int(), n_classes), n_classes)
+    colors = torch.where(counts > 0, (means + 1) / 2, torch.full_like(means, 0.5))
+    return Batch(photo, class_map, mask, colors, colors, torch.ones(len(pairs)))
+
+
+def resolution_share(pairs: list[Pair], size_px: int, large_fraction: float) -> Tensor:
+    """How often to draw each pair so that larger ones make up `large_fraction` of the samples."""
+    large = torch.tensor([math.prod(pair.classes.shape) > 1.5 * size_px**2 for pair in pairs])
+    if large.all() or not large.any():
+        return torch.ones(len(pairs))
+    return torch.where(large, large_fraction / large.sum(), (1 - large_fraction) / (~large).sum())

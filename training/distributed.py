@@ -1,0 +1,52 @@
+"""Several processes on one run, as `torchrun` starts them; one process needs nothing of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[World]:
+    """Join the processes that torchrun started, if it did, for the length of the block."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World()
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def average_gradients(module: nn.Module, world: World) -> None:
+    """Make every process's gradients their mean.
+
+    Once after each backward pass, not inside it as DistributedDataParallel does: a discriminator that takes
+    part in two backward passes a step, frozen in one of them, breaks that wrapper's bookkeeping.
+    """
+    if world.size == 1:
+        return
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= world.size
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))

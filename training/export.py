@@ -1,0 +1,95 @@
+"""Export: a trained generator becomes one scripted file, reloaded and compared before it counts."""
+
+import copy
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facadegen.errors import TrainingError
+from facadegen.torchscript import quiet
+from facadegen.weights import CARD_NAME
+from training.networks.scripted import ScriptedGenerator
+
+# Runs where neither `training` nor a class definition is at hand, as every user's process does.
+_RELOAD = """
+import sys, warnings
+sys.modules["training"] = None
+warnings.simplefilter("ignore")
+import torch
+module = torch.jit.load(sys.argv[1]).float().eval()
+*tile, photo = torch.load(sys.argv[2])
+with torch.no_grad():
+    torch.save([module(*tile), module.estimate_colors(photo)], sys.argv[3])
+"""
+
+
+def export(
+    network: nn.Module, parser: nn.Module, color_sets: Tensor, card: dict[str, Any], path: Path
+) -> None:
+    """Save a generator, its parser and color sets as one TorchScript file with its card inside.
+
+    The file holds half-precision parameters. It is loaded again in a fresh process and compared with the
+    eager module before it takes its place; whatever was at `path` stays until then.
+
+    Raises:
+        TrainingError: the file cannot be written, or what comes back differs from what went in.
+    """
+    module = ScriptedGenerator(copy.deepcopy(network), copy.deepcopy(parser), color_sets.detach().clone())
+    module = module.to("cpu").half().eval().requires_grad_(False)
+    with quiet():
+        scripted = torch.jit.script(module)
+        buffer = io.BytesIO()
+        torch.jit.save(scripted, buffer, _extra_files={CARD_NAME: json.dumps(card, indent=1)})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(buffer.getvalue())
+        _check_parity(module.float(), temporary, card["stride"])
+        temporary.replace(path)
+    except OSError as error:
+        raise TrainingError(f"weights cannot be written: {error.strerror}", path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_parity(module: ScriptedGenerator, path: Path, stride: int) -> None:
+    """Raises TrainingError unless a fresh process makes of the file what the eager module makes."""
+    torch.manual_seed(0)
+    size = max(2 * stride, 256)
+    n_classes = module.color_sets.shape[1]
+    coarse = torch.randint(0, n_classes, (2, 1, 16, 16), dtype=torch.uint8)
+    classes = nn.functional.interpolate(coarse, size=(size, size), mode="nearest")[:, 0]
+    colors = torch.rand(2, n_classes, 3)
+    photo = torch.randint(0, 256, (1, 3, 200, 300), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = [module(classes, colors, stride, 0), module.estimate_colors(photo)]
+    with tempfile.TemporaryDirectory() as folder:
+        sent, received = Path(folder, "inputs.pt"), Path(folder, "outputs.pt")
+        torch.save([classes, colors, stride, 0, photo], sent)
+        command = [sys.executable, "-c", _RELOAD, str(path), str(sent), str(received)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise TrainingError(f"exported weights do not run in a fresh process: {reason}", path)
+        pictures, estimated = torch.load(received)
+    # Rounding may tip where two processes add in another order; more is another network.
+    off = (pictures.int() - expected[0].int()).abs()
+    if off.max() > 1 or (estimated - expected[1]).abs().max() > 1e-2:
+        raise TrainingError(
+            f"exported weights differ from the trained ones by up to {int(off.max())} levels", path
+        )
+
+
+def source_commit() -> str:
+    """The commit of this source tree, or "unknown" outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,314 @@
+"""Train a generator and save it as one weights file.
+
+python -m training.fit --data DIR --out WEIGHTS
+"""
+
+import json
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from facadegen import device as devices
+from facadegen.errors import FacadegenError, TrainingError
+from facadegen.palettes import LabelSet
+from facadegen.weights import Card
+from training import checkpoint, data, loop
+from training.distributed import World, joined
+from training.export import export, source_commit
+from training.logbook import Logbook, sample_sheet
+from training.options import FitOptions
+from training.recipes import RECIPES
+
+CHECKPOINT_NAME = "checkpoint.pt"
+OPTIONS_NAME = "options.json"
+# BatchNorm statistics of the averaged generator come from this many batches.
+STATISTICS_BATCHES = 40
+SHEET_ROWS = 8
+
+app = App(name="python -m training.fit", help_format="plaintext")
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The decoded data of a run."""
+
+    label_set: LabelSet
+    train: list[data.Pair]
+    val: list[data.Pair]
+    color_sets: Tensor  # (len(train), K, 3)
+
+
+@app.default
+def fit(
+    *,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],
+    out: Path,
+    run: Path | None = None,
+    recipe: Literal["projected", "pix2pix"] = "projected",
+    steps: int = 14000,
+    batch_size: int | None = None,
+    size_px: int = 256,
+    large_fraction: float = 0.35,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    workers: int = 0,
+    log_every: int = 50,
+    sample_every: int = 500,
+    checkpoint_every: int = 250,
+    dry_run: bool = False,
+) -> int:
+    """Train a generator on pairs of photo and label map and save it as one weights file.
+
+    The same command again goes on where a stopped run was. Under torchrun every process trains on its share.
+
+    Parameters
+    ----------
+    data: Folders of pairs: `train/` and `val/` of two-halves pictures or of NAME.jpg beside NAME.png; or
+    `photos/` and
+        `labels/`, with a `palette.json` for another label set.
+    out: The weights file to write.
+    run: The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
+    recipe: `projected` looks through an ImageNet network; `pix2pix` is the paper's.
+    steps: How many steps to train.
+    batch_size: Samples a step, over all processes. Default: the recipe's.
+    size_px: Side of the square training crops.
+    large_fraction: The part of the samples cut from pictures larger than the crops, at any scale.
+    seed: What everything random follows from.
+    device: auto, cpu, cuda or mps.
+    precision: auto is bf16 where the device is made for it.
+    workers: Processes that prepare samples; 0 prepares them in the training process.
+    log_every: Steps between rows of metrics.jsonl.
+    sample_every: Steps between sample sheets.
+    checkpoint_every: Steps between checkpoints.
+    dry_run: Check options and data, say what would be done, and stop.
+    """
+    console = Console(stderr=True)
+    try:
+        options = FitOptions(
+            data=data,
+            out=out,
+            run=run or Path("runs", out.stem),
+            recipe=recipe,
+            steps=steps,
+            batch_size=batch_size or RECIPES[recipe].settings.batch_size,
+            size_px=size_px,
+            large_fraction=large_fraction,
+            seed=seed,
+            device=device,
+            precision=precision,
+            workers=workers,
+            log_every=log_every,
+            sample_every=sample_every,
+            checkpoint_every=checkpoint_every,
+        )
+        chosen = devices.choose_device(options.device)
+        with joined(chosen) as world:
+            return train(options, chosen, world, console, dry_run)
+    except FacadegenError as error:
+        console.print(f"training.fit: {error}", highlight=False, markup=False, soft_wrap=True)
+        return 2
+
+
+def train(options: FitOptions, device: torch.device, world: World, console: Console, dry_run: bool) -> int:
+    """Train as the options say; 0 when the weights are written, 130 when stopped before.
+
+    Raises:
+        FacadegenError: the data, the run's folder or its checkpoint cannot be used.
+    """
+    material = read_material(options.data, console if world.leads else None)
+    precision = training_precision(options.precision, device)
+    if world.leads:
+        pairs = f"{len(material.train)} train and {len(material.val)} val pairs"
+        console.print(
+            f"{options.recipe}: {pairs}, {options.steps} steps of {options.batch_size}, {device}, {precision}"
+        )
+    if options.batch_size % world.size:
+        raise TrainingError(f"--batch-size {options.batch_size} cannot be shared by {world.size} processes")
+    if dry_run:
+        return 0
+    torch.manual_seed(options.seed)
+    recipe = RECIPES[options.recipe](material.label_set)
+    trainer = loop.Trainer(recipe, options.steps, options.seed, device, precision, world)
+    resume(trainer, options, world)
+    stop = stop_on_signals()
+    samples = make_samples(material, options, recipe.settings.other_colors)
+    batches = data.batches(
+        samples, trainer.done, options.steps, options.batch_size, world.rank, world.size, options.workers
+    )
+    if world.leads:
+        with Logbook(options.run, options.steps, trainer.done, options.log_every, console) as logbook:
+            finished = loop.run(
+                trainer, batches, Keeper(trainer, logbook, material, options).after_step, stop.is_set
+            )
+            save(trainer, options)
+            logbook.curves()
+    else:
+        finished = loop.run(trainer, batches, lambda terms: None, stop.is_set)
+    if not finished:
+        console.print(f"stopped after {trainer.done} steps; the same command goes on from there")
+        return 130
+    if world.leads:
+        write_weights(trainer, material, options, options.out)
+        console.print(f"wrote {options.out} after {trainer.seconds / 60:.0f} minutes of training")
+    return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Keeper:
+    """What happens beside the training steps: metrics, checkpoints, sample sheets."""
+
+    trainer: loop.Trainer
+    logbook: Logbook
+    material: Material
+    options: FitOptions
+
+    def after_step(self, terms: dict[str, Tensor]) -> None:
+        done, options = self.trainer.done, self.options
+        self.logbook.step(done, terms, self.trainer.optimizers["generator"].param_groups[0]["lr"])
+        if done % options.checkpoint_every == 0:
+            save(self.trainer, options)
+        if done % options.sample_every == 0 or done == options.steps:
+            self.sheet(done)
+            self.logbook.curves()
+
+    def sheet(self, done: int) -> None:
+        """The sheet of fixed val pairs (train pairs where there are none), spread over the split."""
+        pairs = self.material.val or self.material.train
+        chosen = [pairs[i * len(pairs) // SHEET_ROWS] for i in range(min(SHEET_ROWS, len(pairs)))]
+        batch = data.whole_batch(chosen, self.options.size_px, len(self.material.label_set.classes))
+        sets = self.material.color_sets
+        others = [sets[len(sets) // 3], sets[2 * len(sets) // 3]]
+        network = averaged(self.trainer, self.material, self.options)
+        sheet = sample_sheet(
+            batch, others, lambda m, c: self.trainer.generate(network, m, c), self.material.label_set
+        )
+        self.logbook.sheet(done, sheet)
+
+
+def read_material(folders: tuple[Path, ...], console: Console | None) -> Material:
+    """Decode train and val pairs of all folders; folders without a val split have none.
+
+    Raises:
+        TrainingError: a folder or a pair that cannot be used.
+    """
+    label_set = data.label_set_of(folders)
+    with Progress(console=console, disable=console is None, transient=True) as progress:
+        task = progress.add_task("reading pairs")
+
+        def on_read(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        train = data.read_pairs(folders, "train", label_set, on_read)
+        with_val = tuple(folder for folder in folders if (folder / "val").is_dir())
+        val = data.read_pairs(with_val, "val", label_set, on_read)
+    return Material(label_set, train, val, data.color_sets(train, len(label_set.classes)))
+
+
+def make_samples(material: Material, options: FitOptions, other_colors: float) -> data.Samples:
+    """The augmented samples of a run."""
+    augmentation = data.Augmentation(size_px=options.size_px, other_colors=other_colors)
+    share = data.resolution_share(material.train, options.size_px, options.large_fraction)
+    return data.Samples(material.train, material.color_sets, options.seed, augmentation, share)
+
+
+def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> torch.nn.Module:
+    """The averaged generator, its BatchNorm statistics from a fixed set of samples."""
+    samples = make_samples(material, options, trainer.recipe.settings.other_colors)
+    return trainer.averaged_generator(data.batches(samples, 0, STATISTICS_BATCHES, options.batch_size))
+
+
+def write_weights(trainer: loop.Trainer, material: Material, options: FitOptions, path: Path) -> None:
+    """Export the averaged generator with its card.
+
+    Raises:
+        TrainingError: as `export`.
+    """
+    network = trainer.recipe.generator
+    card = Card(
+        label_set=material.label_set,
+        native_size_px=options.size_px,
+        stride=network.stride,
+        context_px=network.context_px,
+        style=network.style,
+        training={
+            "recipe": options.recipe,
+            "steps": trainer.done,
+            "batch_size": options.batch_size,
+            "seed": options.seed,
+            "data": [folder.name for folder in options.data],
+            "train_pairs": len(material.train),
+            "minutes": round(trainer.seconds / 60),
+            "device": trainer.device.type,
+            "precision": trainer.precision,
+            "torch": torch.__version__,
+            "commit": source_commit(),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        },
+    )
+    export(averaged(trainer, material, options), trainer.parser, material.color_sets, card.to_json(), path)
+
+
+def resume(trainer: loop.Trainer, options: FitOptions, world: World) -> None:
+    """Restore the run's checkpoint, if there is one, and record the options.
+
+    Raises:
+        TrainingError: the checkpoint is of a run with other options, or the folder cannot be written.
+    """
+    state = checkpoint.load(options.run / CHECKPOINT_NAME)
+    shape = options.what_shapes_the_weights()
+    if state is not None:
+        if state["options"] != shape:
+            changed = ", ".join(k for k in shape if state["options"].get(k) != shape[k])
+            raise TrainingError(
+                f"holds a run with another {changed}; use another --run, or remove it", options.run
+            )
+        trainer.restore(state["trainer"])
+    if not world.leads:
+        return
+    try:
+        options.run.mkdir(parents=True, exist_ok=True)
+        (options.run / OPTIONS_NAME).write_text(
+            json.dumps(options.to_json(), indent=1) + "\n", encoding="utf-8"
+        )
+    except OSError as error:
+        raise TrainingError(f"cannot be written: {error.strerror}", options.run) from error
+
+
+def save(trainer: loop.Trainer, options: FitOptions) -> None:
+    """Save the run's checkpoint.
+
+    Raises:
+        TrainingError: as `checkpoint.save`.
+    """
+    state = {"options": options.what_shapes_the_weights(), "trainer": trainer.state()}
+    checkpoint.save(options.run / CHECKPOINT_NAME, state)
+
+
+def training_precision(name: str, device: torch.device) -> str:
+    """bf16 where asked for or where the device is made for it, else fp32; fp16 would need loss scaling."""
+    if name == "auto" and device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return devices.choose_precision(name, device)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set: the step in hand is finished and saved."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+if __name__ == "__main__":
+    sys.exit(app())

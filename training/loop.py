@@ -1,0 +1,194 @@
+"""The training loop: reads straight down, knows no recipe."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, update_bn
+
+from training import losses
+from training.data import Batch, mix_seeds
+from training.distributed import World, average_gradients
+from training.networks.parser import FacadeParser
+from training.recipes import Recipe
+
+PARSER_RATE = 1e-3
+EMA_DECAY = 0.998
+
+
+class Trainer:
+    """Networks, optimizers and running average of one run; `step` moves all of them on by one batch."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        steps: int,
+        seed: int,
+        device: torch.device,
+        precision: str,
+        world: World,
+    ) -> None:
+        settings = recipe.settings
+        self.recipe, self.steps, self.seed, self.device, self.world = recipe, steps, seed, device, world
+        self.precision = precision
+        to: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
+        self.generator = recipe.generator.to(**to)
+        self.discriminator = recipe.discriminator.to(**to)
+        self.frozen = recipe.frozen.to(**to)
+        self.parser = FacadeParser(recipe.n_classes).to(**to)
+        self.average = AveragedModel(self.generator, multi_avg_fn=_rising_average)
+        self.optimizers = {
+            "generator": torch.optim.Adam(
+                self.generator.parameters(), settings.generator_rate, settings.betas
+            ),
+            "discriminator": torch.optim.Adam(
+                self.discriminator.parameters(), settings.discriminator_rate, settings.betas
+            ),
+            "parser": torch.optim.AdamW(self.parser.parameters(), PARSER_RATE, weight_decay=1e-2),
+        }
+        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        self.done = 0
+        self.seconds = 0.0
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of all networks; the loss terms, scalars."""
+        started = time.perf_counter()
+        # Everything random in a step follows from its number: a resumed run goes on exactly.
+        torch.manual_seed(mix_seeds(self.seed, 3, self.done, self.world.rank))
+        self._set_rates()
+        batch = batch.to(self.device)
+        top, left = (int(x) for x in torch.randint(0, 4096, (2,)))
+        with self._autocast():
+            fake = self.generator(batch.classes, batch.colors, top, left)
+        if self.done < self.recipe.settings.warmup_steps:
+            loss, terms = self.recipe.reconstruction_loss(batch, fake)
+            self._minimise("generator", self.generator, loss)
+        else:
+            with self._autocast():
+                seen = self.recipe.compare(batch, fake)
+                loss, terms = self.recipe.discriminator_loss(batch, fake, seen)
+            self._minimise("discriminator", self.discriminator, loss)
+            self.discriminator.requires_grad_(False)
+            with self._autocast():
+                loss, more = self.recipe.generator_loss(batch, fake, seen)
+            self._minimise("generator", self.generator, loss)
+            self.discriminator.requires_grad_(True)
+            terms |= more
+        with self._autocast():
+            parsing = self._parser_loss(batch)
+        self._minimise("parser", self.parser, parsing)
+        self.average.update_parameters(self.generator)
+        self.done += 1
+        self.seconds += time.perf_counter() - started
+        return {name: term.detach() for name, term in (terms | {"parser": parsing}).items()}
+
+    def generate(self, network: nn.Module, classes: Tensor, colors: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in -1..1 by one of the networks in eval mode."""
+        was_training = network.training
+        network.eval()
+        with torch.no_grad(), self._autocast():
+            pictures = network(classes.to(self.device), colors.to(self.device), 0, 0)
+        network.train(was_training)
+        return pictures.float().clamp(-1, 1)
+
+    def averaged_generator(self, batches: Iterator[Batch]) -> nn.Module:
+        """The running average of the generator, its BatchNorm statistics estimated anew from the batches."""
+        with torch.no_grad(), self._autocast():
+            update_bn((b.to(self.device) for b in batches), _OnBatch(self.average.module))
+        return self.average.module
+
+    def state(self) -> dict[str, Any]:
+        """All that changes, for a checkpoint."""
+        return {
+            "done": self.done,
+            "seconds": self.seconds,
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "parser": self.parser.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self.done, self.seconds = state["done"], state["seconds"]
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.parser.load_state_dict(state["parser"])
+        self.average.load_state_dict(state["average"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+    def _minimise(self, name: str, network: nn.Module, loss: Tensor) -> None:
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(network, self.world)
+        optimizer.step()
+
+    def _parser_loss(self, batch: Batch) -> Tensor:
+        logits = self.parser(batch.photo.contiguous(memory_format=torch.channels_last))
+        # Nearest: the class at each cell's corner.
+        classes, valid = batch.classes[:, ::4, ::4], batch.valid[:, 0, ::4, ::4].float()
+        # Rare classes count for their colors too, if less than for a discriminator.
+        weight = losses.class_weights(batch.classes, self.recipe.n_classes, cap=3.0)
+        return losses.segmentation(logits, classes, weight, valid)
+
+    def _set_rates(self) -> None:
+        factor = schedule(self.done, self.steps)
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self.rates[name] * factor
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def run(
+    trainer: Trainer,
+    batches: Iterator[Batch],
+    on_step: Callable[[dict[str, Tensor]], None],
+    stopped: Callable[[], bool],
+) -> bool:
+    """Train until the last step (True) or until asked to stop (False)."""
+    trainer.generator.train()
+    trainer.discriminator.train()
+    trainer.parser.train()
+    # Every process stops at the same step only if no one looks ahead: each asks after each step.
+    for batch in batches:
+        on_step(trainer.step(batch))
+        if stopped():
+            return trainer.done == trainer.steps
+    return True
+
+
+def schedule(done: int, steps: int, ramp: int = 100, decay_from: float = 0.5, floor: float = 0.05) -> float:
+    """Learning rate factor: a linear ramp, constant, then a half cosine down to the floor."""
+    if done < ramp:
+        return (done + 1) / ramp
+    progress = max(0.0, (done / steps - decay_from) / (1 - decay_from))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _rising_average(average: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    """Exponential moving average whose decay rises at first: early weights are soon forgotten."""
+    decay = min(EMA_DECAY, (1 + int(count)) / (10 + int(count)))
+    torch._foreach_lerp_(list(average), list(current), 1 - decay)
+
+
+class _OnBatch(nn.Module):
+    """A generator called with a batch, as `update_bn` calls networks."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, batch: Batch) -> Tensor:
+        pictures: Tensor = self.generator(batch.classes, batch.colors, 0, 0)
+        return pictures

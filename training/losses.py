@@ -1,0 +1,91 @@
+"""Losses: pure functions of pictures, logits and labels; each returns a scalar tensor."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss of logits of real and of generated pictures (Lim and Ye 2017, arXiv 1705.02894)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """What a generator minimises against a hinge discriminator."""
+    return -fake.mean()
+
+
+def bce(logits: Tensor, real: bool) -> Tensor:
+    """Binary cross-entropy of logits that should all say `real` (Isola et al., arXiv 1611.07004, eq. 1)."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def masked_l1(pictures: Tensor, photos: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference of pictures and photos (N, 3, H, W) where the mask (N, 1, H, W) is 1."""
+    mask = mask.to(pictures.dtype)
+    difference = (pictures - photos).abs().mean(1, keepdim=True)
+    return (difference * mask).sum() / mask.sum().clamp(min=1)
+
+
+def feature_l1(fake: list[Tensor], real: list[Tensor], sample_weight: Tensor) -> Tensor:
+    """Mean absolute difference of features, each scale relative to its real features' mean size.
+
+    fake, real: maps (N, C, h, w) per scale; sample_weight: (N,), 0 leaves a sample out.
+    """
+    total = fake[0].new_zeros((), dtype=torch.float32)
+    count = sample_weight.sum().clamp(min=1)
+    for f, r in zip(fake, real, strict=True):
+        r = r.detach()
+        per_sample = (f - r).abs().flatten(1).mean(1, dtype=torch.float32) / r.abs().mean(dtype=torch.float32)
+        total = total + (per_sample * sample_weight).sum() / count
+    return total / len(fake)
+
+
+def class_weights(classes: Tensor, n_classes: int, cap: float = 8.0) -> Tensor:
+    """Weight of each class, (K,): inverse frequency in the batch, capped, mean 1 over the pixels.
+
+    classes: integer (N, H, W). As OASIS has it (arXiv 2012.04781, section 3.1).
+    """
+    count = torch.bincount(classes.flatten().long(), minlength=n_classes).float()
+    weight = (count.sum() / (count.clamp(min=1) * (count > 0).sum())).clamp(max=cap) * (count > 0)
+    return weight * count.sum() / (weight * count).sum().clamp(min=1)
+
+
+def segmentation(logits: Tensor, classes: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
+    """Weighted cross-entropy of logits (N, C, h, w) with classes (N, h, w) where the mask (N, h, w) is 1.
+
+    weight: (C,), or shorter where the last logits are no target.
+    """
+    missing = logits.shape[1] - weight.shape[0]
+    full = torch.cat([weight, weight.new_ones(missing)]) if missing else weight
+    loss = F.cross_entropy(logits.float(), classes.long(), weight=full, reduction="none")
+    return (loss * mask).sum() / mask.sum().clamp(min=1)
+
+
+def mean_class_colors(pictures: Tensor, classes: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Mean color of each class, (N, K, 3), and its number of pixels, (N, K, 1).
+
+    pictures: (N, 3, H, W); classes: integer (N, H, W); a class of `n_classes` or more is left out.
+    """
+    n = pictures.shape[0]
+    index = classes.long().clamp(max=n_classes).view(n, 1, -1)
+    sums = pictures.new_zeros(n, 3, n_classes + 1).scatter_add(
+        2, index.expand(-1, 3, -1), pictures.flatten(2)
+    )
+    ones = torch.ones_like(index, dtype=pictures.dtype)
+    counts = pictures.new_zeros(n, 1, n_classes + 1).scatter_add(2, index, ones)
+    means = (sums / counts.clamp(min=1)).transpose(1, 2)
+    return means[:, :n_classes], counts.transpose(1, 2)[:, :n_classes]
+
+
+def color_obedience(pictures: Tensor, classes: Tensor, colors: Tensor, colored: Tensor) -> Tensor:
+    """Mean distance between each class's mean color and the color asked for, over the classes present.
+
+    pictures: (N, 3, H, W) in -1..1; colors: (N, K, 3) in 0..1; colored: (K, 1), 0 for classes without a
+    color.
+    """
+    means, counts = mean_class_colors(pictures.float(), classes, colors.shape[1])
+    # A class of a few pixels says little about its color.
+    present = (counts > 48) * colored
+    difference = (means - (colors * 2 - 1)).abs().mean(2, keepdim=True)
+    return (difference * present).sum() / present.sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""The networks of both recipes; each file holds one."""

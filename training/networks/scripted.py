@@ -1,0 +1,60 @@
+"""What is exported: a generator, a parser and color sets behind the weights file's uint8 methods."""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Photos are parsed at the size and squeezed shape the parser was trained on.
+PARSER_SIZE_PX = 256
+# A class on fewer of a photo's pixels than this is taken as absent.
+PRESENT_FRACTION = 0.004
+
+
+class ScriptedGenerator(nn.Module):
+    """The contract between training and use: uint8 in, uint8 out; scripted as a whole."""
+
+    color_sets: Tensor
+
+    def __init__(self, network: nn.Module, parser: nn.Module, color_sets: Tensor) -> None:
+        """color_sets: float (M, K, 3) in 0..1, without gaps."""
+        super().__init__()
+        self.network = network
+        self.parser = parser
+        self.register_buffer("color_sets", color_sets)
+        self.parser_size_px: Final[int] = PARSER_SIZE_PX
+        self.present_fraction: Final[float] = PRESENT_FRACTION
+
+    def forward(self, classes: Tensor, colors: Tensor, top: int = 0, left: int = 0) -> Tensor:
+        """Pictures, uint8 (N, 3, H, W).
+
+        classes: uint8 (N, H, W), H and W multiples of the stride; colors: float32 (N, K, 3) in 0..1; top,
+        left: this tile's place in the whole picture, px.
+        """
+        picture = self.network(classes, colors, top, left)
+        return ((picture + 1) * 127.5 + 0.5).clamp(0, 255).to(torch.uint8)
+
+    @torch.jit.export
+    def estimate_colors(self, photo: Tensor) -> Tensor:
+        """The mean color of each class in photos, uint8 (N, 3, H, W): float32 (N, K, 3) in 0..1.
+
+        Classes that the parser does not find get the color they have in the color set nearest by those it
+        finds.
+        """
+        size = [self.parser_size_px, self.parser_size_px]
+        small = F.interpolate(photo.float() / 255, size, mode="bilinear", antialias=True)
+        dtype = self.color_sets.dtype
+        logits = self.parser((small * 2 - 1).to(dtype)).float()
+        # Squared and renormalised: doubtful pixels, mostly at edges, count less.
+        weight = logits.softmax(1).square()
+        weight = weight * (logits == logits.amax(1, keepdim=True))
+        pixels = F.avg_pool2d(small, 4).flatten(2)  # (N, 3, P)
+        weight = weight.flatten(2)  # (N, K, P)
+        mass = weight.sum(2, keepdim=True)
+        found = torch.bmm(weight, pixels.transpose(1, 2)) / mass.clamp(min=1e-6)
+        present = mass > self.present_fraction * weight.shape[2]  # (N, K, 1)
+        sets = self.color_sets.float()
+        distance = ((sets[None] - found[:, None]).square() * present[:, None]).sum((2, 3))  # (N, M)
+        nearest = sets[distance.argmin(1)]
+        return torch.where(present, found, nearest)

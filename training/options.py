@@ -1,0 +1,53 @@
+"""What a training run is asked to do."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from facadegen.errors import UsageError
+from training.recipes import RECIPES
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Every choice of a run, resolved; saved as `options.json` in its folder.
+
+    Raises:
+        UsageError: a value that cannot work.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    run: Path
+    recipe: str
+    steps: int
+    batch_size: int
+    size_px: int
+    large_fraction: float
+    seed: int
+    device: str
+    precision: str
+    workers: int
+    log_every: int
+    sample_every: int
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UsageError(f"no recipe {self.recipe!r}; there is {', '.join(RECIPES)}")
+        for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.size_px % 32 or self.size_px < 64:
+            raise UsageError(f"--size-px must be a multiple of 32 from 64 on, not {self.size_px}")
+        if not 0 <= self.large_fraction <= 1:
+            raise UsageError(f"--large-fraction must lie in 0..1, not {self.large_fraction}")
+
+    def to_json(self) -> dict[str, Any]:
+        fields = asdict(self)
+        return fields | {"data": [str(p) for p in self.data], "out": str(self.out), "run": str(self.run)}
+
+    def what_shapes_the_weights(self) -> dict[str, Any]:
+        """The choices that a resumed run must share with the one it goes on with."""
+        names = ("recipe", "steps", "batch_size", "size_px", "large_fraction", "seed")
+        return {name: getattr(self, name) for name in names}

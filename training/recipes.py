@@ -1,0 +1,246 @@
+"""The recipes: which networks, and what each step makes them minimise."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facadegen.palettes import LabelSet
+from training import losses
+from training.data import Batch
+from training.networks.discriminators import PatchDiscriminator, ProjectedDiscriminator
+from training.networks.features import ProjectedFeatures
+from training.networks.lean_unet import LeanUNet
+from training.networks.pix2pix_unet import Pix2PixUNet
+
+Terms = dict[str, Tensor]
+Generator = LeanUNet | Pix2PixUNet
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a recipe likes when nothing else is asked for."""
+
+    batch_size: int
+    generator_rate: float
+    discriminator_rate: float
+    betas: tuple[float, float]
+    warmup_steps: int  # of reconstruction alone
+    other_colors: float  # the part of the samples painted with another facade's colors
+
+
+class Recipe(Protocol):
+    """Networks and losses of a kind of training; `seen` is what `compare` gives, and only the recipe's."""
+
+    settings: Settings
+    n_classes: int
+    generator: Generator
+    discriminator: nn.Module
+    frozen: nn.Module
+
+    def compare(self, batch: Batch, fake: Tensor) -> Any: ...
+    def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Any) -> tuple[Tensor, Terms]: ...
+    def generator_loss(self, batch: Batch, fake: Tensor, seen: Any) -> tuple[Tensor, Terms]: ...
+    def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]: ...
+
+
+class Pix2Pix:
+    """Isola et al., arXiv 1611.07004, section 3: binary cross-entropy against patches, and 100 x L1."""
+
+    settings = Settings(
+        batch_size=4,
+        generator_rate=2e-4,
+        discriminator_rate=2e-4,
+        betas=(0.5, 0.999),
+        warmup_steps=0,
+        other_colors=0.0,
+    )
+    l1_weight = 100.0
+
+    def __init__(self, label_set: LabelSet, width: int = 64) -> None:
+        self.n_classes = len(label_set.classes)
+        self.generator: Generator = Pix2PixUNet(self.n_classes, width)
+        self.discriminator: nn.Module = PatchDiscriminator(3 + self.n_classes, width)
+        self.frozen: nn.Module = nn.Identity()
+
+    def compare(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Photos with their wedges painted over, and the label maps that pictures are judged beside."""
+        photo = torch.where(batch.valid, batch.photo, fake.detach())
+        return photo, one_hot(batch.classes, self.n_classes)
+
+    def discriminator_loss(
+        self, batch: Batch, fake: Tensor, seen: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Terms]:
+        photo, condition = seen
+        real = losses.bce(self.discriminator(photo, condition), True)
+        # Halved, as the paper does, to slow the discriminator down (section 3.3).
+        loss = 0.5 * (real + losses.bce(self.discriminator(fake.detach(), condition), False))
+        return loss, {"d": loss}
+
+    def generator_loss(self, batch: Batch, fake: Tensor, seen: tuple[Tensor, Tensor]) -> tuple[Tensor, Terms]:
+        _, condition = seen
+        adversarial = losses.bce(self.discriminator(fake, condition), True)
+        l1 = losses.masked_l1(fake, batch.photo, batch.valid)
+        return adversarial + self.l1_weight * l1, {"g": adversarial, "l1": l1}
+
+    def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]:
+        l1 = losses.masked_l1(fake, batch.photo, batch.valid)
+        return self.l1_weight * l1, {"l1": l1}
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the projected discriminator and the losses look at; features once a step, for all of them."""
+
+    real_picture: Tensor
+    fake_picture: Tensor
+    real_taps: list[Tensor]
+    fake_taps: list[Tensor]
+    real_mixed: list[Tensor]
+    fake_mixed: list[Tensor]
+    real_condition: Tensor
+    fake_condition: Tensor
+    one_hot: Tensor  # (N, K, H, W)
+    small_classes: Tensor  # (N, H / 4, W / 4)
+    small_valid: Tensor  # float (N, H / 4, W / 4)
+    weight: Tensor  # (K,)
+
+
+class Projected:
+    """Projected GAN (arXiv 2111.01007) with explicit colors, feature matching and a segmentation head."""
+
+    settings = Settings(
+        batch_size=4,
+        generator_rate=3e-4,
+        discriminator_rate=3e-4,
+        betas=(0.0, 0.99),
+        warmup_steps=200,
+        other_colors=0.3,
+    )
+    l1_weight = 1.5
+    feature_weight = 2.0
+    segmentation_weight = 0.5
+    obedience_weight = 4.0
+    patch_weight = 0.5
+
+    def __init__(self, label_set: LabelSet) -> None:
+        self.n_classes = len(label_set.classes)
+        uncolored = tuple(i for i, name in enumerate(label_set.classes) if name == "background")
+        self.generator: Generator = LeanUNet(self.n_classes, uncolored)
+        self.judge = ProjectedDiscriminator(self.n_classes)
+        self.patch_judge = PatchDiscriminator(3 + self.n_classes, width=24, layers=2, widest=2, spectral=True)
+        self.discriminator: nn.Module = nn.ModuleList([self.judge, self.patch_judge])
+        self.frozen: nn.Module = ProjectedFeatures()
+        self.colored = torch.ones(self.n_classes, 1)
+        self.colored[list(uncolored)] = 0
+
+    def compare(self, batch: Batch, fake: Tensor) -> Seen:
+        """Look at photos and generated pictures through one shared augmentation and the frozen features."""
+        # Where the photo shows a wedge, the generated picture stands in for it: nothing is learned there.
+        real = torch.where(batch.valid, batch.photo, fake.detach())
+        clamped = leaky_clamp(fake)
+        real_seen, fake_seen = shared_augmentation(real, clamped)
+        with torch.no_grad():
+            real_taps, real_mixed = self.frozen(real_seen)
+        fake_taps, fake_mixed = self.frozen(fake_seen)
+        condition = one_hot(batch.classes, self.n_classes)
+        small = F.avg_pool2d(condition, 4)
+        return Seen(
+            real_seen,
+            fake_seen,
+            real_taps,
+            fake_taps,
+            real_mixed,
+            fake_mixed,
+            self._condition(small, batch.photo_colors),
+            self._condition(small, batch.colors),
+            condition,
+            small.argmax(1),
+            F.avg_pool2d(batch.valid.to(fake.dtype), 4)[:, 0].floor(),
+            losses.class_weights(batch.classes, self.n_classes),
+        )
+
+    def _condition(self, small: Tensor, colors: Tensor) -> Tensor:
+        colored = (colors * 2 - 1) * self.colored.to(colors.device)
+        painted = torch.einsum("nkhw,nkc->nchw", small, colored.to(small.dtype))
+        return torch.cat([small, painted], dim=1)
+
+    def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
+        mixed = [torch.cat([r, f.detach()]) for r, f in zip(seen.real_mixed, seen.fake_mixed, strict=True)]
+        logits, classes = self.judge(mixed, torch.cat([seen.real_condition, seen.fake_condition]))
+        hinge = torch.stack([losses.hinge_discriminator(*x.float().chunk(2)) for x in logits]).mean()
+        real_classes, fake_classes = classes.chunk(2)
+        target = torch.full_like(seen.small_classes, self.n_classes)
+        segmentation = losses.segmentation(
+            real_classes, seen.small_classes, seen.weight, seen.small_valid
+        ) + losses.segmentation(fake_classes, target, seen.weight, torch.ones_like(seen.small_valid))
+        patch = self.patch_judge(
+            torch.cat([seen.real_picture, seen.fake_picture.detach()]),
+            torch.cat([seen.one_hot, seen.one_hot]),
+        )
+        patches = losses.hinge_discriminator(*patch.float().chunk(2))
+        loss = hinge + self.patch_weight * patches + self.segmentation_weight * segmentation
+        return loss, {"d": hinge, "d_patch": patches, "d_seg": segmentation}
+
+    def generator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
+        logits, classes = self.judge(seen.fake_mixed, seen.fake_condition)
+        patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
+        everywhere = torch.ones_like(seen.small_valid)
+        own = batch.valid * batch.own.view(-1, 1, 1, 1)
+        terms = {
+            "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
+            "g_patch": losses.hinge_generator(patch),
+            "g_seg": losses.segmentation(classes, seen.small_classes, seen.weight, everywhere),
+            "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
+            "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
+            # Asked of the picture as it was before the shared augmentation changed its colors.
+            "obey": losses.color_obedience(fake, batch.classes, batch.colors, self.colored.to(fake.device)),
+        }
+        weights = {
+            "g": 1.0,
+            "g_patch": self.patch_weight,
+            "g_seg": self.segmentation_weight,
+            "features": self.feature_weight,
+            "l1": self.l1_weight,
+            "obey": self.obedience_weight,
+        }
+        return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
+
+    def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]:
+        own = batch.valid * batch.own.view(-1, 1, 1, 1)
+        l1 = losses.masked_l1(fake, batch.photo, own)
+        obedience = losses.color_obedience(fake, batch.classes, batch.colors, self.colored.to(fake.device))
+        return 4 * l1 + self.obedience_weight * obedience, {"l1": l1, "obey": obedience}
+
+
+RECIPES: dict[str, type[Projected] | type[Pix2Pix]] = {"projected": Projected, "pix2pix": Pix2Pix}
+
+
+def one_hot(classes: Tensor, n_classes: int) -> Tensor:
+    """Float (N, K, H, W) of integer classes (N, H, W)."""
+    return F.one_hot(classes.long(), n_classes).permute(0, 3, 1, 2).float()
+
+
+def leaky_clamp(x: Tensor) -> Tensor:
+    """x in -1..1, with a slight slope beyond, so that saturated pixels still get a gradient."""
+    inside = x.clamp(-1, 1)
+    return inside + 0.01 * (x - inside)
+
+
+def shared_augmentation(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Change brightness, contrast and saturation of a photo and its generated picture alike.
+
+    real, fake: (N, 3, H, W). Differentiable (Zhao et al. 2020, arXiv 2006.10738, section 3.2), and shared so
+    that one pass through the frozen features serves the discriminator and the feature loss.
+    """
+    n = real.shape[0]
+    brightness, contrast, saturation = (torch.rand(3, n, 1, 1, 1, device=real.device) - 0.5).unbind(0)
+
+    def change(x: Tensor) -> Tensor:
+        grey = x.mean(1, keepdim=True)
+        x = grey + (x - grey) * (1 + 0.6 * saturation)
+        return x * (1 + 0.3 * contrast) + 0.2 * brightness
+
+    return change(real), change(fake)

@@ -1,0 +1,35 @@
+"""torchvision, importable also beside a CPU build of torch.
+
+A torchvision wheel built for CUDA cannot load its compiled operators beside a CPU torch and then fails at
+import because it describes two of them. Training needs none of them: declaring their signatures first, only
+where they are missing, lets `transforms.v2`, `tv_tensors` and `utils` work.
+"""
+
+import torch
+
+_SIGNATURES = {
+    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+
+
+def _declare_missing_operators() -> torch.library.Library | None:
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name, signature in _SIGNATURES.items():
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(f"{name}{signature}")
+    return library
+
+
+try:
+    import torchvision
+except RuntimeError:
+    # The declarations live as long as this object does.
+    _declarations = _declare_missing_operators()
+    import torchvision
+
+from torchvision import tv_tensors  # noqa: E402
+from torchvision.transforms import v2  # noqa: E402
+from torchvision.utils import make_grid  # noqa: E402
+
+__all__ = ["make_grid", "torchvision", "tv_tensors", "v2"]
