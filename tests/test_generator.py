@@ -6,11 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from PIL import Image
 from tiny import CARD
 
 from facadegen import device, generator
-from facadegen.errors import UsageError
+from facadegen.errors import LabelMapError, UsageError
 from facadegen.generator import Generator, load
+from facadegen.labels import render
+from facadegen.palettes import FACADES
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -168,3 +171,51 @@ def test_loading_and_running_warn_of_nothing(tiny_weights: Path) -> None:
         warnings.simplefilter("error")
         quiet = load(tiny_weights, "cpu", "bf16")
         quiet.generate(blocks(1, 16, 16), quiet.color_sets[:1])
+
+
+# called directly
+
+
+@pytest.fixture
+def label_map(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.png"
+    Image.fromarray(render(blocks(1, 45, 60)[0], FACADES.palettes[0])).save(path)
+    return path
+
+
+def test_called_with_a_path_or_an_open_picture(tiny_generator: Generator, label_map: Path) -> None:
+    made = tiny_generator(label_map)
+    assert isinstance(made, Image.Image)
+    assert made.size == (60, 45)
+    assert tiny_generator(str(label_map)) == made
+    with Image.open(label_map) as picture:
+        assert tiny_generator(picture) == made
+        assert tiny_generator(picture.convert("CMYK").convert("RGB")) == made
+        indices = Image.fromarray(blocks(1, 45, 60)[0] + 1)
+    assert tiny_generator(indices) == made
+
+
+def test_called_with_wishes(tiny_generator: Generator, label_map: Path) -> None:
+    plain = tiny_generator(label_map, seed=3)
+    assert plain == tiny_generator(label_map, seed=3)
+    assert plain != tiny_generator(label_map, seed=4)
+    assert plain != tiny_generator(label_map, seed=3, variant=1)
+    red = tiny_generator(label_map, seed=3, colors={"facade": "#ff0000"})
+    assert red == tiny_generator(label_map, seed=3, colors={"facade": (255, 0, 0)})
+    assert red == tiny_generator(label_map, seed=3, colors={"facade": "red"})
+    walls = blocks(1, 45, 60)[0] == FACADES.index_of("facade")
+    assert np.asarray(red)[walls].mean(axis=0)[0] > 200
+
+
+def test_called_with_a_style_photo(tiny_generator: Generator, label_map: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64), (200, 150, 100)).save(photo)
+    made = tiny_generator(label_map, style=photo)
+    np.testing.assert_allclose(np.asarray(made).mean(axis=(0, 1)), (200, 150, 100), atol=25)
+
+
+def test_called_with_what_is_no_label_map(tiny_generator: Generator, tmp_path: Path) -> None:
+    with pytest.raises(LabelMapError):
+        tiny_generator(tmp_path / "none.png")
+    with pytest.raises(LabelMapError):
+        tiny_generator(Image.effect_noise((64, 64), 60))
