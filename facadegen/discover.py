@@ -157,7 +157,7 @@ def _walk(rule: Rule, problems: list[FacadegenError], links: list[Path]) -> Iter
         except OSError as error:
             problems.append(LabelMapError(f"cannot be read ({error.strerror})", folder))
             continue
-        folders = []
+        folders: list[Path] = []
         for entry in found:
             path = folder / entry.name
             if entry.is_dir():

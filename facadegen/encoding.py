@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from facadegen.errors import OutputError, UsageError
+from facadegen.errors import LabelMapError, UsageError
 
 DEFAULT_QUALITY = 90
 
@@ -58,7 +58,7 @@ def encode(picture: npt.NDArray[np.uint8], encoding: Encoding, provenance: str) 
     """The bytes of a picture file; picture: (H, W, 3), 0..255.
 
     Raises:
-        OutputError: the format cannot hold a picture of this size.
+        LabelMapError: the format cannot hold a picture of this size.
     """
     buffer = io.BytesIO()
     try:
@@ -67,7 +67,7 @@ def encode(picture: npt.NDArray[np.uint8], encoding: Encoding, provenance: str) 
         )
     except (OSError, ValueError) as error:  # a WebP ends at 16383 px, a JPEG at 65500
         height, width = picture.shape[:2]
-        raise OutputError(f"{encoding.format} cannot hold {width} x {height} px ({error})") from error
+        raise LabelMapError(f"makes {width} x {height} px, more than {encoding.format} holds") from error
     return buffer.getvalue()
 
 

@@ -1,0 +1,263 @@
+"""From label map to facade file: decode, choose colors, generate, encode, write. Only this file knows all."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from facadegen import labels, output
+from facadegen.conveyor import Conveyor, Stages
+from facadegen.discover import Job
+from facadegen.encoding import Encoding, encode, provenance_line
+from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
+from facadegen.palettes import LabelSet, Palette
+from facadegen.style import ColorChooser, Style, resolve_style
+from facadegen.tiles import pad_to_stride
+from facadegen.weights import Card
+
+Pixels = npt.NDArray[np.uint8]
+
+CPU_BATCH_SIZE = 4  # a CPU makes one picture at a time, so more would only wait longer for the first
+GPU_BATCH_SIZE = 32
+SIZES_PX = range(16, 16385)  # of the shorter side
+
+
+class Maker(Protocol):
+    """What the pipeline needs of a generator."""
+
+    @property
+    def card(self) -> Card: ...
+    @property
+    def device(self) -> Any: ...
+    @property
+    def color_sets(self) -> npt.NDArray[np.float32]: ...
+    def estimate_colors(self, photo: Pixels) -> npt.NDArray[np.float32]: ...
+    def generate(self, classes: Pixels, colors: npt.NDArray[np.float32]) -> Pixels: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How facades are made.
+
+    weights: the file the generator comes from. labels: "auto", "index" or a palette's name. size_px: what
+    the shorter side of a label map is resized to, None: as it is. side_by_side: the label map at the left.
+    overwrite: make everything, and replace what others made. batch_size: None is what suits the device.
+
+    Raises:
+        UsageError: values that cannot work.
+    """
+
+    weights: Path
+    labels: str = "auto"
+    size_px: int | None = None
+    style: Style = Style()
+    variants: int = 1
+    encoding: Encoding = Encoding()
+    precision: str = "auto"
+    side_by_side: bool = False
+    overwrite: bool = False
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size_px is not None and self.size_px not in SIZES_PX:
+            raise UsageError(f"--size {self.size_px}: choose native or {SIZES_PX[0]} to {SIZES_PX[-1]} (px)")
+        if self.batch_size is not None and not 1 <= self.batch_size <= 1024:
+            raise UsageError(f"--batch-size {self.batch_size}: choose a number from 1 to 1024")
+
+    @cached_property
+    def provenances(self) -> tuple[str, ...]:
+        """Per variant, the line in its file: equal where the same label map gives the same pixels.
+
+        Raises:
+            UsageError: the weights or the style picture cannot be read.
+        """
+        made_from = {
+            "weights": _sha256(self.weights),
+            "labels": self.labels,
+            "size_px": self.size_px,
+            "style": self.style.reference and _sha256(self.style.reference),
+            "colors": sorted(self.style.colors),
+            "seed": self.style.seed,
+            # As asked for, not as found on this machine: another one must not make everything again.
+            "precision": self.precision,
+            "side_by_side": self.side_by_side,
+            "format": self.encoding.format,
+            "quality": self.encoding.quality,
+        }
+        return tuple(provenance_line({**made_from, "variant": variant}) for variant in range(self.variants))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job; seconds: from the start of its decoding. error: of a failed one."""
+
+    job: Job
+    status: Literal["made", "current", "failed"]
+    seconds: float = 0.0
+    error: FacadegenError | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, to be read after the name of its input."""
+        if self.error is None:
+            return None
+        return self.error.problem if self.error.path in (None, self.job.source) else str(self.error)
+
+
+def sort_out(jobs: Iterable[Job], settings: Settings) -> tuple[list[Job], list[Outcome]]:
+    """The jobs to run, and the outcomes of those that need not be (up to date) or must not (not ours)."""
+    if settings.overwrite:
+        return list(jobs), []
+    to_run: list[Job] = []
+    settled: list[Outcome] = []
+    for job in jobs:
+        states = _states(job, settings.provenances)
+        if "foreign" in states:
+            target = job.targets[states.index("foreign")]
+            problem = "exists and was not made by facadegen; --overwrite replaces it"
+            settled.append(Outcome(job, "failed", error=OutputError(problem, target)))
+        elif all(state == "current" for state in states):
+            settled.append(Outcome(job, "current"))
+        else:
+            to_run.append(job)
+    return to_run, settled
+
+
+def run(
+    jobs: Iterable[Job], generator: Maker, settings: Settings, stop: threading.Event | None = None
+) -> Iterator[Outcome]:
+    """One run of a `Pipeline`, for those who have but one set of jobs."""
+    yield from Pipeline(generator, settings).run(jobs, stop)
+
+
+class Pipeline:
+    """A generator and settings made ready for any number of runs, one at a time.
+
+    Raises:
+        UsageError: a style that these weights cannot make, or labels that they do not know.
+    """
+
+    def __init__(self, generator: Maker, settings: Settings) -> None:
+        on_gpu = getattr(generator.device, "type", "cpu") != "cpu"
+        self._batch_size = settings.batch_size or (GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE)
+        self._line = _Line(generator, resolve_style(settings.style, generator, settings.variants), settings)
+
+    def run(self, jobs: Iterable[Job], stop: threading.Event | None = None) -> Iterator[Outcome]:
+        """Makes every job's facades and yields the outcomes as they come; a job that fails, fails alone.
+
+        After `stop` nothing new is begun: facades being generated are finished, other jobs have no outcome.
+        """
+        line = self._line
+        stages = Stages(line.read, lambda piece: piece.classes.shape, line.make, line.finish)
+        for job, error in Conveyor(stages, self._batch_size).run(jobs, stop or threading.Event()):
+            seconds = time.monotonic() - line.started.pop(job)
+            if error is None:
+                yield Outcome(job, "made", seconds)
+            else:
+                yield Outcome(job, "failed", seconds, _explained(error, job))
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """One facade to make. classes: (H, W), padded; shape: what to keep of it."""
+
+    job: Job
+    variant: int
+    read_ns: int
+    classes: Pixels
+    colors: npt.NDArray[np.float32]
+    shape: tuple[int, int]
+    kind: str
+
+
+class _Line:
+    """The stages of one run; `read` and `finish` are called from many threads, `make` from one."""
+
+    def __init__(self, generator: Maker, chooser: ColorChooser, settings: Settings) -> None:
+        self._generator = generator
+        self._chooser = chooser
+        self._settings = settings
+        self._label_set: LabelSet = generator.card.label_set
+        self._provenances = settings.provenances
+        self.started: dict[Job, float] = {}
+
+    def read(self, job: Job) -> list[_Piece]:
+        self.started[job] = time.monotonic()
+        read_ns = max(time.time_ns(), output.changed_ns(job.source))
+        label_map = labels.decode(job.source, self._label_set, self._settings.labels)
+        classes = _resized(label_map.classes, self._settings.size_px)
+        padded = pad_to_stride(classes[None], self._generator.card.stride)[0]
+        # Before resizing: a label map keeps its colors at any --size.
+        colors = [self._chooser.choose(label_map.classes, variant) for variant in range(len(job.targets))]
+        return [
+            _Piece(job, variant, read_ns, padded, colors[variant], classes.shape, label_map.kind)
+            for variant in range(len(job.targets))
+        ]
+
+    def make(self, pieces: list[_Piece]) -> Sequence[Pixels]:
+        classes = np.stack([piece.classes for piece in pieces])
+        colors = np.stack([piece.colors for piece in pieces])
+        return list(self._generator.generate(classes, colors))
+
+    def finish(self, piece: _Piece, picture: Pixels) -> None:
+        height, width = piece.shape
+        facade = picture[:height, :width]
+        if self._settings.side_by_side:
+            painted = labels.render(piece.classes[:height, :width], self._palette(piece.kind))
+            facade = np.hstack([painted, facade])
+        data = encode(np.ascontiguousarray(facade), self._settings.encoding, self._provenances[piece.variant])
+        output.write(piece.job.targets[piece.variant], data, piece.job.out_root, piece.read_ns)
+
+    def _palette(self, kind: str) -> Palette:
+        named = [palette for palette in self._label_set.palettes if palette.name == kind]
+        return (named or self._label_set.palettes)[0]  # an index map has no colors of its own
+
+
+def _states(job: Job, provenances: Sequence[str]) -> list[output.State]:
+    try:
+        changed_ns = output.changed_ns(job.source)
+    except OSError:
+        return ["outdated"]  # decoding will say what is wrong with it
+    return [
+        output.state_of(target, provenance, changed_ns)
+        for target, provenance in zip(job.targets, provenances, strict=True)
+    ]
+
+
+def _resized(classes: Pixels, size_px: int | None) -> Pixels:
+    """A label map (H, W) with `size_px` as its shorter side; nearest neighbor: classes have no in-between."""
+    height, width = classes.shape
+    if size_px is None or size_px == min(height, width):
+        return classes
+    scale = size_px / min(height, width)
+    size = (round(width * scale), round(height * scale))
+    if size[0] * size[1] > labels.MAX_PIXELS:
+        raise LabelMapError(f"would be {size[0]} x {size[1]} px with --size {size_px}: more than can be made")
+    return np.asarray(Image.fromarray(classes).resize(size, Image.Resampling.NEAREST))
+
+
+def _explained(error: Exception, job: Job) -> FacadegenError:
+    """Any exception as one that says which file and what: a file that is unlike all we know fails alone."""
+    if isinstance(error, FacadegenError):
+        return error
+    if isinstance(error, MemoryError):
+        return FacadegenError("needs more memory than there is", job.source)
+    if isinstance(error, OSError) and error.strerror:
+        return LabelMapError(f"cannot be read ({error.strerror})", job.source)
+    return FacadegenError(f"unexpected {type(error).__name__}: {error}", job.source)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", path) from error
