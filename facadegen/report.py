@@ -1,0 +1,290 @@
+"""What the user sees of a run: progress, failures, a summary; the only file that imports rich.
+
+All of it goes to stderr but the lines of `--json`, which go to stdout. Whatever names files hold, they reach
+the terminal with control characters escaped and are never read as markup.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
+
+from facadegen.errors import FacadegenError, printable
+from facadegen.pipeline import Outcome
+from facadegen.watch import WatchEvent
+
+PLAIN_INTERVAL_S = 10.0  # between progress lines where stderr is no terminal
+RECENT_EVENTS = 6
+
+Clock = Callable[[], float]
+
+
+class BatchReport:
+    """Progress of a batch, then its summary; a context manager."""
+
+    def __init__(
+        self, total: int, *, quiet: bool = False, as_json: bool = False, clock: Clock = time.monotonic
+    ) -> None:
+        self._total = total
+        self._quiet = quiet
+        self._as_json = as_json
+        self._clock = clock
+        self._console = _console()
+        self._is_live = not quiet and _takes_drawing(self._console, as_json)
+        self._counts: Counter[str] = Counter()
+        self._pictures = 0
+        self._failures: list[FacadegenError] = []
+        self._began_s = self._told_s = clock()
+        self._progress = Progress(
+            TextColumn("{task.completed}/{task.total}", markup=False),
+            BarColumn(bar_width=24),
+            _SpeedColumn(),
+            TimeRemainingColumn(compact=True),
+            _FailedColumn(),
+            TextColumn("{task.description}", markup=False, table_column=_one_line()),
+            console=self._console,
+            transient=True,
+            expand=True,
+            redirect_stdout=False,
+            disable=not self._is_live,
+        )
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    @property
+    def failed(self) -> bool:
+        return bool(self._failures)
+
+    def note(self, text: str) -> None:
+        """One line about the run as a whole."""
+        if not self._quiet:
+            _say(f"facadegen: {text}")
+
+    def fail(self, error: FacadegenError) -> None:
+        """Something that is not one of the counted label maps failed, such as a folder."""
+        self._failures.append(error)
+
+    def begin(self, doing: str) -> None:
+        """Shows the bar, at what is settled already."""
+        self._bar = self._progress.add_task(doing, total=self._total, completed=self._done, failed=0)
+
+    def start_clock(self) -> None:
+        """From here on, speed is measured."""
+        self._began_s = self._told_s = self._clock()
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts and shows what became of one label map."""
+        self._counts[outcome.status] += 1
+        if outcome.status == "made":
+            self._pictures += len(outcome.job.targets)
+        if outcome.reason is not None:
+            self._failures.append(FacadegenError(outcome.reason, outcome.job.source))
+        if self._as_json:
+            _print_json(_record(outcome))
+        if self._bar is not None:
+            name = printable(outcome.job.source)
+            self._progress.update(self._bar, advance=1, description=name, failed=self._counts["failed"])
+            self._tell_plainly()
+
+    def finish(self, interrupted: bool = False) -> None:
+        """Lists every failure with its reason, then sums up."""
+        self._progress.stop()
+        for failure in self._failures:
+            _say(f"facadegen: {failure}")
+        if self._quiet:
+            return
+        took_s = self._clock() - self._began_s
+        parts = []
+        if self._pictures:
+            speed = f" ({self._pictures / took_s:.1f}/s)" if took_s > 0 else ""
+            parts.append(f"{_count(self._pictures, 'facade')} made in {_duration(took_s)}{speed}")
+        if self._counts["current"]:
+            parts.append(f"{self._counts['current']} up to date")
+        if self._failures:
+            parts.append(f"{len(self._failures)} failed")
+        if interrupted:
+            parts.append(f"{self._total - self._done} not begun or not finished")
+        _say(("interrupted: " if interrupted else "") + (", ".join(parts) or "nothing to make"))
+
+    @property
+    def _done(self) -> int:
+        return self._counts.total()
+
+    def _tell_plainly(self) -> None:
+        now_s = self._clock()
+        if self._quiet or self._is_live or now_s - self._told_s < PLAIN_INTERVAL_S:
+            return
+        self._told_s = now_s
+        speed = self._pictures / (now_s - self._began_s)
+        left = f", about {_duration((self._total - self._done) / speed)} left" if speed else ""
+        failed = f", {self._counts['failed']} failed" if self._counts["failed"] else ""
+        _say(f"{self._done}/{self._total}, {speed:.1f} pictures/s{left}{failed}")
+
+
+class WatchReport:
+    """The state of a watch and its last events on a terminal, else a log; a context manager."""
+
+    def __init__(
+        self, directory: Path, out_root: Path, *, quiet: bool = False, as_json: bool = False
+    ) -> None:
+        self._directory = directory
+        self._out_root = out_root
+        self._quiet = quiet
+        self._as_json = as_json
+        self._console = _console()
+        self._counts: Counter[str] = Counter()
+        self._waiting = 0
+        self._last = ""
+        self._recent: tuple[str, ...] = ()  # replaced as a whole: another thread draws it
+        self._failures: dict[Path, str] = {}  # of files that were not made since
+        self._live: Live | None = None
+        if not quiet and _takes_drawing(self._console, as_json):
+            self._live = Live(
+                get_renderable=self._drawn, console=self._console, transient=True, redirect_stdout=False
+            )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+
+    @property
+    def failed(self) -> bool:
+        return bool(self._failures)
+
+    def waiting(self, count: int) -> None:
+        """So many files are ready and not yet done."""
+        self._waiting = count
+
+    def add(self, outcome: Outcome, latency_s: float) -> None:
+        """Counts and shows what became of one file; latency_s: since it was there, as far as is known."""
+        self._waiting = max(0, self._waiting - 1)
+        self._counts[outcome.status] += 1
+        source = outcome.job.source
+        name = self._name(source)
+        if outcome.reason is not None:
+            if self._failures.get(source) != outcome.reason:  # a disk that stays full is told of once
+                self._log("failed", f"{name}: {printable(outcome.reason)}")
+            self._failures[source] = outcome.reason
+        else:
+            self._failures.pop(source, None)
+        if outcome.status == "made":
+            self._last = f"{name} in {latency_s:.2f} s"
+            self._log("made", self._last)
+        if self._as_json:
+            _print_json(_record(outcome) | {"latency_s": round(latency_s, 3)})
+
+    def event(self, event: WatchEvent) -> None:
+        """Shows something about the watching itself."""
+        path = "" if event.path == self._directory else f"{self._name(event.path)}: "
+        self._log("watch", path + printable(event.text))
+        if self._as_json:
+            _print_json({"event": event.kind, "path": str(event.path), "text": event.text})
+
+    def finish(self) -> None:
+        """Lists what could not be made, then sums up."""
+        self.__exit__(None, None, None)
+        for source, reason in self._failures.items():
+            _say(f"facadegen: {FacadegenError(reason, source)}")
+        if not self._quiet:
+            _say(f"stopped watching {printable(self._directory)}: {self._sums()}")
+
+    def _log(self, kind: str, text: str) -> None:
+        line = f"{time.strftime('%H:%M:%S')}  {kind:6}  {text}"
+        self._recent = (*self._recent, line)[-RECENT_EVENTS:]
+        if not self._quiet and self._live is None:
+            _say(f"{time.strftime('%Y-%m-%d')} {line}")
+
+    def _drawn(self) -> Group:
+        head = f"{printable(self._directory)} -> {printable(self._out_root)}  {self._sums()}"
+        if self._waiting:
+            head += f", {self._waiting} waiting"
+        lines = [Text(head, style="bold"), Text(f"last: {self._last}" if self._last else "nothing made yet")]
+        lines += [Text(line, style="red" if "  failed  " in line else "dim") for line in self._recent]
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(*lines)
+
+    def _sums(self) -> str:
+        parts = [f"{self._counts['made']} made", f"{len(self._failures)} failed"]
+        if self._counts["current"]:
+            parts.append(f"{self._counts['current']} up to date")
+        return ", ".join(parts)
+
+    def _name(self, path: Path) -> str:
+        return printable(path.relative_to(self._directory) if path.is_relative_to(self._directory) else path)
+
+
+class _SpeedColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+class _FailedColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        failed = task.fields["failed"]
+        return Text(f"{failed} failed" if failed else "", style="red")
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def _takes_drawing(console: Console, as_json: bool) -> bool:
+    """Whether stderr is a terminal that lines can be drawn over, and no JSON lines come between."""
+    shares_lines = as_json and sys.stdout.isatty()
+    return console.is_terminal and not console.is_dumb_terminal and not shares_lines
+
+
+def _one_line() -> Column:
+    return Column(no_wrap=True, overflow="ellipsis", ratio=1)
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    made = outcome.status != "failed"
+    return {
+        "source": str(outcome.job.source),
+        "status": outcome.status,
+        "outputs": [str(target) for target in outcome.job.targets] if made else [],
+        "reason": outcome.reason,
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data), flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    return f"{minutes} min {rest_s} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
