@@ -1,0 +1,205 @@
+"""The two commands that make facades; each returns an exit code."""
+
+import os
+import time
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+from facadegen import discover, output
+from facadegen.conveyor import available_cpus
+from facadegen.discover import Job, Naming, Rule
+from facadegen.encoding import Encoding
+from facadegen.errors import LabelMapError, OutputError, UsageError
+from facadegen.interrupt import Stop, stop_on_signals
+from facadegen.options import Options, WatchFlags
+from facadegen.palettes import RESERVED_NAMES, Color, parse_color
+from facadegen.pipeline import Outcome, Pipeline, Settings, sort_out
+from facadegen.report import BatchReport, WatchReport
+from facadegen.style import Style
+from facadegen.watch import Watcher, WatchOptions
+from facadegen.weights import read_card, shipped_weights
+
+
+def make_batch(in_path: Path, out_path: Path, options: Options) -> int:
+    """Makes the facades of a file or a tree.
+
+    Raises:
+        FacadegenError: nothing can be made at all.
+    """
+    plan = discover.plan(in_path, out_path, Naming(options.format, options.variants))
+    settings = _settings(options, plan.format)
+    report = BatchReport(len(plan.jobs), quiet=options.quiet, as_json=options.json)
+    with stop_on_signals(output.abandon) as stop, report:
+        for link in plan.links:
+            report.note(f"{link}: is a link to a folder, which is not entered")
+        for problem in plan.problems:
+            report.fail(problem)
+        if not plan.jobs and not plan.problems:
+            report.note(f"{in_path}: no label maps here ({', '.join(sorted(discover.INPUT_SUFFIXES))})")
+        to_run, settled = sort_out(plan.jobs, settings)
+        for outcome in settled:
+            report.add(outcome)
+        if to_run and not stop.is_set():
+            report.begin("loading the generator")
+            pipeline = _pipeline(options, settings)
+            output.prepare(plan.out_root)
+            output.clean_leftovers({target.parent for job in to_run for target in job.targets})
+            report.start_clock()
+            for outcome in pipeline.run(to_run, stop):
+                report.add(outcome)
+        report.finish(interrupted=stop.is_set())
+    return stop.exit_code or int(report.failed)
+
+
+def keep_watching(directory: Path, out_root: Path, options: Options, flags: WatchFlags) -> int:
+    """Makes the facades of what is in a folder and of what appears there, until a signal (or, once, the end).
+
+    Raises:
+        FacadegenError: the folder cannot be watched, or nothing can be made at all.
+    """
+    watch_options = WatchOptions(flags.settle, flags.poll, flags.rescan, flags.once)
+    if not directory.is_dir():
+        raise UsageError("no such folder", directory)
+    if os.path.realpath(directory) == os.path.realpath(out_root):
+        raise UsageError("is the folder being watched; name another one for the facades", out_root)
+    naming = Naming(options.format, options.variants)
+    settings = _settings(options, naming.suffix[1:])
+    report = WatchReport(directory, out_root, quiet=options.quiet, as_json=options.json)
+    with stop_on_signals(output.abandon) as stop, report:
+        pipeline = _pipeline(options, settings)
+        output.prepare(out_root)
+        rule = Rule.between(directory, out_root)
+        watcher = Watcher(
+            directory, rule.takes, watch_options, stop, is_entered=rule.enters, on_event=report.event
+        )
+        desk = _Desk(directory, out_root, naming, settings, pipeline, watcher)
+        for paths in watcher:
+            report.waiting(len(paths))
+            for outcome, latency_s in desk.make(paths, stop):
+                report.add(outcome, latency_s)
+            report.waiting(0)
+        report.finish()
+    return int(flags.once and report.failed)
+
+
+class _Desk:
+    """Takes the watcher's files to the pipeline, and back those that are not to blame for their failure."""
+
+    def __init__(
+        self,
+        directory: Path,
+        out_root: Path,
+        naming: Naming,
+        settings: Settings,
+        pipeline: Pipeline,
+        watcher: Watcher,
+    ) -> None:
+        self._directory = directory
+        self._out_root = out_root
+        self._naming = naming
+        self._settings = settings
+        self._pipeline = pipeline
+        self._watcher = watcher
+        self._makers: dict[Path, Path] = {}  # an output -> the input it is made from
+        self._cleaned: set[Path] = set()
+        self._began_ns = time.time_ns()
+
+    def make(self, paths: list[Path], stop: Stop) -> Iterator[tuple[Outcome, float]]:
+        """What became of the files, and how long after they were there, s; those only postponed are left out.
+
+        After `stop`, files that were begun are finished.
+        """
+        if self._out_root.is_relative_to(self._directory):
+            self._out_root.mkdir(exist_ok=True)  # it went with the watched folder, and that came back
+        jobs, twins = self._claim(sorted(paths, key=_changed_ns))
+        self._clean({target.parent for job in jobs for target in job.targets})
+        to_run, settled = sort_out(jobs, self._settings)
+        for outcome in (*twins, *settled):
+            yield outcome, 0.0
+        for outcome in self._pipeline.run(takewhile(lambda _: not stop.is_set(), to_run)):
+            if not self._postponed(outcome):
+                yield outcome, self._latency_s(outcome)
+
+    def _claim(self, paths: list[Path]) -> tuple[list[Job], list[Outcome]]:
+        """The jobs, and failures for those whose output belongs to another input: the first one keeps it."""
+        jobs: list[Job] = []
+        twins: list[Outcome] = []
+        for path in paths:
+            job = discover.job_for(path, self._directory, self._out_root, self._naming)
+            maker = self._makers.setdefault(job.targets[0], path)
+            if maker != path and maker.exists():
+                problem = f"{job.targets[0]} is made from {maker.name} already; rename one of the two"
+                twins.append(Outcome(job, "failed", error=LabelMapError(problem, path)))
+            else:
+                self._makers[job.targets[0]] = path
+                jobs.append(job)
+        return jobs, twins
+
+    def _clean(self, folders: set[Path]) -> None:
+        output.clean_leftovers(folders - self._cleaned)
+        self._cleaned |= folders
+
+    def _postponed(self, outcome: Outcome) -> bool:
+        """Whether a failure is none (yet): half a file that is still growing, or one that is gone by now."""
+        source = outcome.job.source
+        if outcome.status != "failed":
+            return False
+        if isinstance(outcome.error, OutputError):  # a full disk, say: tried again, but told of
+            self._watcher.retry(source)
+            return False
+        return self._watcher.defer(source) or not os.path.lexists(source)
+
+    def _latency_s(self, outcome: Outcome) -> float:
+        changed_ns = _changed_ns(outcome.job.source)
+        was_there_before = changed_ns < self._began_ns
+        return outcome.seconds if was_there_before else (time.time_ns() - changed_ns) / 1e9
+
+
+def _settings(options: Options, picture_format: str) -> Settings:
+    weights = options.weights or shipped_weights()
+    label_set = read_card(weights).label_set  # first of all: whether the weights are whole
+    if options.labels not in RESERVED_NAMES:
+        label_set.palette(options.labels)
+    return Settings(
+        weights=weights,
+        labels=options.labels,
+        size_px=_size_px(options.size),
+        style=Style(options.style, tuple(map(_class_color, options.color)), options.seed),
+        variants=options.variants,
+        encoding=Encoding(picture_format, options.quality),
+        precision=options.precision,
+        side_by_side=options.side_by_side,
+        overwrite=options.overwrite,
+        batch_size=options.batch_size,
+    )
+
+
+def _pipeline(options: Options, settings: Settings) -> Pipeline:
+    from facadegen.device import limit_threads  # these import torch: not for runs with nothing to make
+    from facadegen.generator import load
+
+    limit_threads(available_cpus())
+    return Pipeline(load(settings.weights, options.device, options.precision), settings)
+
+
+def _size_px(text: str) -> int | None:
+    if text == "native":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"--size {text}: choose native, or the shorter side in px")
+    return int(text)
+
+
+def _class_color(text: str) -> tuple[str, Color]:
+    class_name, equals, color = text.partition("=")
+    if not equals:
+        raise UsageError(f"--color {text}: expected CLASS=COLOR, such as facade=#b5533c")
+    return class_name.strip(), parse_color(color)
+
+
+def _changed_ns(source: Path) -> int:
+    try:
+        return output.changed_ns(source)
+    except OSError:
+        return 0
