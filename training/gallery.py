@@ -1,0 +1,71 @@
+"""The pictures that an evaluation is about: a split's photos and label maps at one size, as arrays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from facadegen.palettes import LabelSet
+from training import data
+
+_LOT = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """N photos uint8 (N, S, S, 3), their class maps uint8 (N, S, S), and valid pixels bool (N, S, S)."""
+
+    names: tuple[str, ...]
+    photos: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def wedged(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Pictures (N, S, S, 3) for these label maps, with the black wedges of these photos.
+
+        Wedges are a fault of the data that good pictures have not; with the same ones, they do not count.
+        """
+        return np.where(self.valid[..., None], pictures, self.photos)
+
+    def blurred(self, radius_px: float = 2.0) -> NDArray[np.uint8]:
+        """The photos, out of focus."""
+        blur = ImageFilter.GaussianBlur(radius_px)
+        return np.stack([np.asarray(Image.fromarray(photo).filter(blur)) for photo in self.photos])
+
+    def other_order(self) -> NDArray[np.int64]:
+        """A shuffle (N,) that leaves no picture in its place."""
+        return np.roll(np.arange(len(self)), len(self) // 2)
+
+    def spread(self, n: int) -> list[int]:
+        """The numbers of n pictures (of all, if there are fewer), evenly spaced and always the same."""
+        n = min(n, len(self))
+        return [i * len(self) // n for i in range(n)]
+
+
+def read_gallery(
+    folder: Path,
+    split: str,
+    label_set: LabelSet,
+    size_px: int,
+    on_read: Callable[[int, int], None] = lambda done, total: None,
+) -> Gallery:
+    """The pairs of a split, squeezed to a square where they are none; `on_read(done, total)` after each.
+
+    Raises:
+        TrainingError: no such folder or split, or a pair that cannot be used.
+    """
+    pairs = data.read_pairs((folder,), split, label_set, on_read)
+    photos, classes, valid = [], [], []
+    for start in range(0, len(pairs), _LOT):
+        batch = data.whole_batch(pairs[start : start + _LOT], size_px, len(label_set.classes))
+        photos.append(((batch.photo + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+        classes.append(batch.classes.numpy())
+        valid.append(batch.valid[:, 0].numpy())
+    names = tuple(pair.name for pair in pairs)
+    return Gallery(names, np.concatenate(photos), np.concatenate(classes), np.concatenate(valid))
