@@ -160,11 +160,11 @@ def _walk(rule: Rule, problems: list[FacadegenError], links: list[Path]) -> Iter
         folders: list[Path] = []
         for entry in found:
             path = folder / entry.name
-            if entry.is_dir():
+            if path.is_dir():  # unlike entry.is_dir(), this is no error for a link to itself
                 if rule.enters(path):
                     (links if entry.is_symlink() else folders).append(path)
             # Pipes and sockets would block a reader. A dangling link stays: reading it says what is wrong.
-            elif rule.takes(path) and (entry.is_file() or entry.is_symlink()):
+            elif rule.takes(path) and (path.is_file() or path.is_symlink()):
                 yield path
         waiting.extend(reversed(folders))
 

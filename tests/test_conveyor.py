@@ -1,0 +1,206 @@
+"""Every job done once, in batches of one shape, with bounded work in hand, whatever fails or stops."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facadegen import conveyor
+from facadegen.conveyor import Conveyor, Stages
+
+Piece = tuple[int, int, int]  # job, height, width
+
+
+class Works:
+    """Stages that note what they are given; job n is read into one piece of shape `shape(n)`."""
+
+    def __init__(self, pieces_per_job: int = 1) -> None:
+        self.pieces_per_job = pieces_per_job
+        self.read: list[int] = []
+        self.batches: list[list[Piece]] = []
+        self.finished: list[int] = []
+        self.threads: set[str] = set()
+        self.broken: dict[str, int] = {}  # stage -> the job it cannot bear
+
+    @property
+    def stages(self) -> Stages[int, Piece, int]:
+        return Stages(self._read, lambda piece: piece[1:], self._make, self._finish)
+
+    def shape(self, job: int) -> tuple[int, int]:
+        return (8, 8 * (1 + job % 3))
+
+    def _read(self, job: int) -> list[Piece]:
+        self.read.append(job)
+        self._break("read", [job])
+        return [(job, *self.shape(job))] * self.pieces_per_job
+
+    def _make(self, pieces: list[Piece]) -> list[int]:
+        self.threads.add(threading.current_thread().name)
+        self.batches.append(pieces)
+        self._break("make", [job for job, *_ in pieces])
+        return [job for job, *_ in pieces]
+
+    def _finish(self, piece: Piece, result: int) -> None:
+        assert piece[0] == result
+        self._break("finish", [result])
+        self.finished.append(result)
+
+    def _break(self, stage: str, jobs: list[int]) -> None:
+        if self.broken.get(stage) in jobs:
+            raise ValueError(f"{stage} {self.broken[stage]}")
+
+
+def run(works: Works, count: int, batch_size: int = 4, workers: int = 3) -> dict[int, Exception | None]:
+    return dict(Conveyor(works.stages, batch_size, workers).run(range(count), threading.Event()))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_every_job_is_done_once(batch_size: int, workers: int) -> None:
+    works = Works()
+    done = list(Conveyor(works.stages, batch_size, workers).run(range(50), threading.Event()))
+    assert sorted(done, key=lambda pair: pair[0]) == [(job, None) for job in range(50)]
+    assert sorted(works.finished) == list(range(50))
+    assert max(map(len, works.batches)) <= batch_size
+    assert len(works.threads) == 1
+
+
+def test_batches_hold_one_shape_and_are_full_where_they_can_be() -> None:
+    works = Works()
+    run(works, 120)
+    assert all(len({piece[1:] for piece in batch}) == 1 for batch in works.batches)
+    assert len(works.batches) <= 120 // 4 + 6
+
+
+def test_large_pictures_go_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conveyor, "BATCH_PX", 2 * 8 * 24)
+    works = Works()
+    run(works, 60, batch_size=8)
+    sizes = {
+        batch[0][2]: max(len(b) for b in works.batches if b[0][2] == batch[0][2]) for batch in works.batches
+    }
+    assert sizes[24] <= 2
+    assert sizes[8] <= 6
+
+
+@pytest.mark.parametrize("stage", ["read", "make", "finish"])
+def test_a_job_that_fails_fails_alone(stage: str) -> None:
+    works = Works()
+    works.broken[stage] = 7
+    done = run(works, 30)
+    failed = {job: str(error) for job, error in done.items() if error}
+    assert failed == {7: f"{stage} 7"}
+    assert sorted(works.finished) == [job for job in range(30) if job != 7]
+
+
+def test_a_job_of_many_pieces_is_done_when_all_are() -> None:
+    works = Works(pieces_per_job=5)
+    works.broken["finish"] = 3
+    done = run(works, 8)
+    assert len(done) == 8
+    assert [job for job, error in done.items() if error] == [3]
+    assert len(works.finished) == 7 * 5
+
+
+def test_work_in_hand_is_bounded() -> None:
+    works = Works()
+    taken = itertools.count()
+    most = 0
+
+    def jobs() -> Iterator[int]:
+        for _ in range(500):
+            yield next(taken)
+
+    belt = Conveyor(works.stages, batch_size=2, workers=2)
+    for done, _ in enumerate(belt.run(jobs(), threading.Event()), start=1):
+        most = max(most, len(works.read) - done)
+    assert most <= 4 * 2 + 2 * 2
+    assert len(works.finished) == 500
+
+
+def test_pixels_in_hand_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conveyor, "HELD_PX", 8 * 8 * 4)
+    works = Works()
+    most = 0
+    for done, _ in enumerate(Conveyor(works.stages, 64, 2).run(range(100), threading.Event()), start=1):
+        most = max(most, len(works.read) - done)
+    assert len(works.finished) == 100
+    assert most < 300  # without that bound, all of them
+
+
+def test_stopping_finishes_what_the_machine_has_and_drops_the_rest() -> None:
+    works = Works()
+    stop = threading.Event()
+    belt = Conveyor(works.stages, batch_size=2, workers=2)
+    done = []
+    for job, error in belt.run(itertools.count(), stop):
+        assert error is None
+        done.append(job)
+        if len(done) == 5:
+            stop.set()
+    assert 5 <= len(done) < 40
+    assert sorted(done) == sorted(works.finished)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("facadegen-")]
+
+
+def test_stopped_before_the_start_does_nothing() -> None:
+    works = Works()
+    stop = threading.Event()
+    stop.set()
+    assert list(Conveyor(works.stages, 2, 2).run(range(10), stop)) == []
+    assert works.read == []
+
+
+def test_a_caller_who_leaves_ends_the_threads() -> None:
+    works = Works()
+    outcomes = Conveyor(works.stages, 2, 2).run(itertools.count(), threading.Event())
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("facadegen-")]
+
+
+def test_a_batch_too_large_for_the_memory_is_made_in_parts() -> None:
+    works = Works()
+    made = works.stages.make
+
+    def make(pieces: list[Piece]) -> list[int]:
+        if len(pieces) > 2:
+            raise MemoryError
+        return list(made(pieces))
+
+    stages = Stages(works.stages.read, works.stages.shape_of, make, works.stages.finish)
+    done = dict(Conveyor(stages, 8, 2).run(range(40), threading.Event()))
+    assert set(done.values()) == {None}
+    assert len(done) == 40
+
+
+def test_reading_goes_on_while_the_machine_runs() -> None:
+    works = Works()
+    read_ahead = threading.Event()
+
+    def read(job: int) -> list[Piece]:
+        if job == 4:
+            read_ahead.set()
+        return [(job, 8, 8)]
+
+    def make(pieces: list[Piece]) -> list[int]:
+        assert read_ahead.wait(20)  # a batch of 1 holds job 0 alone: job 4 must come meanwhile
+        return [job for job, *_ in pieces]
+
+    stages = Stages(read, lambda piece: piece[1:], make, works.stages.finish)
+    assert len(dict(Conveyor(stages, 1, 2).run(range(8), threading.Event()))) == 8
+
+
+def test_available_cpus_respects_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(conveyor, "_CPU_QUOTA", quota)
+    unlimited = conveyor.available_cpus()
+    assert unlimited >= 1
+    quota.write_text("max 100000\n")
+    assert conveyor.available_cpus() == unlimited
+    quota.write_text("100000 100000\n")
+    assert conveyor.available_cpus() == 1
+    quota.write_text("50000 100000\n")
+    assert conveyor.available_cpus() == 1

@@ -1,0 +1,263 @@
+"""Label maps become facade files: the same bytes whatever the batch, the workers or the order."""
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facadegen import conveyor
+from facadegen.discover import Job, Naming, plan
+from facadegen.encoding import Encoding
+from facadegen.errors import UsageError
+from facadegen.generator import Generator
+from facadegen.palettes import FACADES
+from facadegen.pipeline import Outcome, Settings, run, sort_out
+from facadegen.style import Style
+
+COLORS = np.array(FACADES.palettes[0].colors, np.uint8)
+SIZES = [(32, 32), (40, 24), (33, 47), (16, 80)]  # height, width
+
+
+def save_map(path: Path, seed: int, size: tuple[int, int] = (32, 32), palette: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks = np.random.default_rng(seed).integers(0, 12, (8, 8))
+    classes = np.kron(blocks, np.ones((16, 16), int))[: size[0], : size[1]]
+    Image.fromarray(np.array(FACADES.palettes[palette].colors, np.uint8)[classes]).save(path)
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    for number in range(12):
+        save_map(tmp_path / "maps" / f"{number % 2}" / f"{number}.png", number, SIZES[number % 4], number % 2)
+    return tmp_path / "maps"
+
+
+def jobs_of(maps: Path, out: Path, form: str = "png", variants: int = 1) -> tuple[Job, ...]:
+    return plan(maps, out, Naming(form, variants)).jobs
+
+
+def make(
+    jobs: Iterable[Job], generator: Generator, settings: Settings, out: Path | None = None
+) -> list[Outcome]:
+    (out or next(iter(jobs := list(jobs))).out_root).mkdir(exist_ok=True)
+    return list(run(jobs, generator, settings))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def test_every_label_map_becomes_a_facade_of_its_size(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    outcomes = make(jobs_of(maps, tmp_path / "out"), tiny_generator, Settings(tiny_weights))
+    assert {outcome.status for outcome in outcomes} == {"made"}
+    assert len(contents(tmp_path / "out")) == 12
+    for number in range(12):
+        with Image.open(tmp_path / "out" / f"{number % 2}" / f"{number}.png") as facade:
+            assert facade.size == SIZES[number % 4][::-1]
+            assert facade.mode == "RGB"
+
+
+def test_bytes_depend_on_nothing_but_the_label_map(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(jobs_of(maps, tmp_path / "a"), tiny_generator, Settings(tiny_weights, batch_size=1))
+    backwards = jobs_of(maps, tmp_path / "b")[::-1]
+    make(backwards, tiny_generator, Settings(tiny_weights, batch_size=16))
+    monkeypatch.setattr(conveyor, "available_cpus", lambda: 8)
+    make(jobs_of(maps, tmp_path / "c"), tiny_generator, Settings(tiny_weights, batch_size=3))
+    single = plan(maps / "1" / "3.png", tmp_path / "other name.png", Naming()).jobs
+    make(single, tiny_generator, Settings(tiny_weights))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(tmp_path / "c")
+    assert (tmp_path / "other name.png").read_bytes() == contents(tmp_path / "a")["1/3.png"]
+
+
+def test_inputs_that_are_no_label_maps_fail_alone(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    (maps / "text.png").write_text("no picture")
+    (maps / "gone.png").symlink_to("nowhere.png")
+    (maps / "torn.png").write_bytes((maps / "0" / "0.png").read_bytes()[:60])
+    outcomes = make(jobs_of(maps, tmp_path / "out"), tiny_generator, Settings(tiny_weights))
+    reasons = {outcome.job.source.name: outcome.reason for outcome in outcomes if outcome.status == "failed"}
+    assert set(reasons) == {"text.png", "gone.png", "torn.png"}
+    assert reasons["gone.png"] == "cannot be read (No such file or directory)"
+    assert all(reasons.values())
+    assert len(contents(tmp_path / "out")) == 12
+
+
+def test_an_output_that_cannot_be_written_fails_alone(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    out = tmp_path / "out"
+    (out / "0" / "4.png").mkdir(parents=True)
+    outcomes = make(jobs_of(maps, out), tiny_generator, Settings(tiny_weights))
+    reasons = [outcome.reason for outcome in outcomes if outcome.status == "failed"]
+    assert reasons == [f"{out / '0' / '4.png'}: cannot be written (Is a directory)"]
+    assert len([path for path in out.rglob("*") if path.is_file()]) == 11
+
+
+def test_an_unforeseen_error_is_the_failure_of_its_file(
+    maps: Path,
+    tmp_path: Path,
+    tiny_weights: Path,
+    tiny_generator: Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def generate(classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
+        if classes.shape[1:] == (16, 80):
+            raise RuntimeError("out of\nmemory")
+        return Generator.generate(tiny_generator, classes, colors)
+
+    monkeypatch.setattr(tiny_generator, "generate", generate)
+    outcomes = make(jobs_of(maps, tmp_path / "out"), tiny_generator, Settings(tiny_weights))
+    failed = {outcome.job.source.name: outcome.reason for outcome in outcomes if outcome.status == "failed"}
+    assert set(failed) == {"3.png", "7.png", "11.png"}
+    assert set(failed.values()) == {"unexpected RuntimeError: out of\nmemory"}
+
+
+def test_variants_differ_and_keep_their_colors(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    settings = Settings(tiny_weights, variants=4)
+    make(jobs_of(maps, tmp_path / "four", variants=4), tiny_generator, settings)
+    made = contents(tmp_path / "four")
+    assert {"0/0_1.png", "0/0_2.png", "0/0_3.png", "0/0_4.png"} < set(made)
+    pictures = [np.asarray(Image.open(tmp_path / "four" / "0" / f"0_{i}.png"), int) for i in range(1, 5)]
+    differences = [np.abs(a - b).mean() for i, a in enumerate(pictures) for b in pictures[:i]]
+    assert min(differences) > 5
+    make(jobs_of(maps, tmp_path / "two", variants=2), tiny_generator, Settings(tiny_weights, variants=2))
+    assert contents(tmp_path / "two").items() < made.items()
+
+
+def test_size_is_the_shorter_side_and_changes_no_colors(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    job = plan(maps / "1" / "3.png", tmp_path / "out.png", Naming()).jobs  # 16 x 80
+    make(job, tiny_generator, Settings(tiny_weights))
+    native = np.asarray(Image.open(tmp_path / "out.png"), float)
+    make(job, tiny_generator, Settings(tiny_weights, size_px=64))
+    large = np.asarray(Image.open(tmp_path / "out.png"), float)
+    assert large.shape == (64, 320, 3)
+    assert np.abs(native.mean(axis=(0, 1)) - large.mean(axis=(0, 1))).max() < 12
+
+
+def test_a_size_beyond_all_bounds_fails_with_a_reason(
+    tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    save_map(tmp_path / "thin.png", 1, (1, 120))
+    job = plan(tmp_path / "thin.png", tmp_path / "out.png", Naming()).jobs
+    (outcome,) = make(job, tiny_generator, Settings(tiny_weights, size_px=16384))
+    assert outcome.reason == "would be 1966080 x 16384 px with --size 16384: more than can be made"
+
+
+def test_side_by_side_shows_the_label_map_in_its_own_palette(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    for number, palette in ((0, 0), (1, 1)):
+        source = maps / f"{number}" / f"{number}.png"
+        job = plan(source, tmp_path / f"{number}.png", Naming()).jobs
+        make(job, tiny_generator, Settings(tiny_weights, side_by_side=True))
+        both = np.asarray(Image.open(tmp_path / f"{number}.png"))
+        width = both.shape[1] // 2
+        assert (both[:, :width] == np.asarray(Image.open(source))).all(), FACADES.palettes[palette].name
+        assert (both[:, width:] != both[:, :width]).mean() > 0.5
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp"])
+def test_what_is_up_to_date_is_not_made_again(
+    form: str, maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    jobs = jobs_of(maps, tmp_path / "out", form)
+    settings = Settings(tiny_weights, encoding=Encoding(form))
+    assert len(sort_out(jobs, settings)[0]) == 12
+    make(jobs, tiny_generator, settings)
+    to_run, settled = sort_out(jobs, settings)
+    assert to_run == []
+    assert [outcome.status for outcome in settled] == ["current"] * 12
+
+    jobs[0].targets[0].unlink()
+    jobs[1].targets[0].write_bytes(jobs[1].targets[0].read_bytes()[:-9])
+    jobs[2].targets[0].write_bytes(b"")
+    later_ns = time.time_ns() + 10**9
+    os.utime(jobs[3].source, ns=(later_ns, later_ns))
+    to_run, settled = sort_out(jobs, settings)
+    assert to_run == list(jobs[:4])
+    make(to_run, tiny_generator, settings)
+    assert sort_out(jobs, settings)[0] == []  # even the one whose input is from the future
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"labels": "pix2pix"},
+        {"size_px": 48},
+        {"style": Style(seed=1)},
+        {"style": Style(colors=(("door", (255, 0, 0)),))},
+        {"encoding": Encoding("png"), "side_by_side": True},
+        {"precision": "fp32"},
+    ],
+)
+def test_other_options_make_everything_anew(
+    changed: dict[str, object], maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    jobs = jobs_of(maps / "0", tmp_path / "out")
+    make(jobs, tiny_generator, Settings(tiny_weights))
+    assert sort_out(jobs, Settings(tiny_weights, batch_size=1))[0] == []
+    assert sort_out(jobs, Settings(tiny_weights, **changed))[0] == list(jobs)  # type: ignore[arg-type]
+
+
+def test_other_weights_and_another_style_picture_make_everything_anew(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    jobs = jobs_of(maps / "0", tmp_path / "out")
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64), "firebrick").save(photo)
+    settings = Settings(tiny_weights, style=Style(reference=photo))
+    make(jobs, tiny_generator, settings)
+    assert sort_out(jobs, Settings(tiny_weights, style=Style(reference=photo)))[0] == []
+    other = tmp_path / "other.pt"
+    other.write_bytes(tiny_weights.read_bytes() + b"\0")
+    assert sort_out(jobs, Settings(other, style=Style(reference=photo)))[0] == list(jobs)
+    Image.new("RGB", (64, 64), "seagreen").save(photo)
+    assert sort_out(jobs, Settings(tiny_weights, style=Style(reference=photo)))[0] == list(jobs)
+
+
+def test_pictures_of_others_are_not_replaced_unless_told_to(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    jobs = jobs_of(maps / "0", tmp_path / "out")
+    save_map(jobs[0].targets[0], 99)
+    to_run, settled = sort_out(jobs, Settings(tiny_weights))
+    assert to_run == list(jobs[1:])
+    assert settled[0].status == "failed"
+    assert "was not made by facadegen; --overwrite replaces it" in str(settled[0].reason)
+    assert sort_out(jobs, Settings(tiny_weights, overwrite=True)) == (list(jobs), [])
+
+
+def test_stopping_leaves_whole_files_only(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    jobs = jobs_of(maps, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    stop = threading.Event()
+    made = []
+    for outcome in run(jobs, tiny_generator, Settings(tiny_weights, batch_size=1), stop):
+        made.append(outcome.job.targets[0])
+        stop.set()
+    assert 1 <= len(made) < 12
+    assert sorted(made) == sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    for path in made:
+        Image.open(path).load()
+
+
+@pytest.mark.parametrize("wrong", [{"size_px": 0}, {"size_px": 20000}, {"batch_size": 0}])
+def test_settings_that_cannot_be(wrong: dict[str, int], tiny_weights: Path) -> None:
+    with pytest.raises(UsageError):
+        Settings(tiny_weights, **wrong)  # type: ignore[arg-type]
