@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pairs import save_pairs
 from tiny import save_tiny
 
 from facadegen.device import limit_threads
@@ -25,3 +26,12 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_generator(tiny_weights: Path) -> Generator:
     """The generator of `tiny_weights` on the CPU in fp32."""
     return load(tiny_weights, device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six train and two val pairs of 64x64; not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("data") / "facades"
+    save_pairs(folder / "train", 6, seed=1)
+    save_pairs(folder / "val", 2, seed=2)
+    return folder

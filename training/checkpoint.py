@@ -46,6 +46,6 @@ def load(path: Path) -> dict[str, Any] | None:
         raise TrainingError(f"no checkpoint that can be read: {error}", path) from error
     if state.get("format") != FORMAT:
         raise TrainingError(
-            f"checkpoint of format {state.get('format')}, expected {FORMAT}; use another --run", path
+            f"checkpoint of format {state.get('format')}, expected {FORMAT}; use another --run-dir", path
         )
     return state

@@ -176,7 +176,7 @@ def read_pairs(
 
 
 def color_sets(pairs: list[Pair], n_classes: int) -> Tensor:
-    """The mean color of each class in each pair, float (M, K, 3) in 0..1; gaps filled from its nearest pair."""
+    """The mean color of each class in each pair, float (M, K, 3) in 0..1; gaps come from the nearest."""
     means = []
     for pair in pairs:
         # Wedges have no color of their own.

@@ -36,6 +36,15 @@ def joined(device: torch.device) -> Iterator[World]:
         dist.destroy_process_group()
 
 
+def agreed(wish: bool, world: World, device: torch.device) -> bool:
+    """Whether any process wishes it: all of them get the same answer."""
+    if world.size == 1:
+        return wish
+    wishes = torch.tensor(float(wish), device=device)
+    dist.all_reduce(wishes, dist.ReduceOp.MAX)
+    return bool(wishes)
+
+
 def average_gradients(module: nn.Module, world: World) -> None:
     """Make every process's gradients their mean.
 

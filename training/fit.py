@@ -53,7 +53,7 @@ def fit(
     *,
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],
     out: Path,
-    run: Path | None = None,
+    run_dir: Path | None = None,
     recipe: Literal["projected", "pix2pix"] = "projected",
     steps: int = 14000,
     batch_size: int | None = None,
@@ -78,7 +78,7 @@ def fit(
     `photos/` and
         `labels/`, with a `palette.json` for another label set.
     out: The weights file to write.
-    run: The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
+    run_dir: The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
     recipe: `projected` looks through an ImageNet network; `pix2pix` is the paper's.
     steps: How many steps to train.
     batch_size: Samples a step, over all processes. Default: the recipe's.
@@ -98,7 +98,7 @@ def fit(
         options = FitOptions(
             data=data,
             out=out,
-            run=run or Path("runs", out.stem),
+            run=run_dir or Path("runs", out.stem),
             recipe=recipe,
             steps=steps,
             batch_size=batch_size or RECIPES[recipe].settings.batch_size,
@@ -118,6 +118,12 @@ def fit(
     except FacadegenError as error:
         console.print(f"training.fit: {error}", highlight=False, markup=False, soft_wrap=True)
         return 2
+    except OSError as error:
+        problem = TrainingError(f"cannot be written: {error.strerror}", error.filename or run_dir)
+        console.print(f"training.fit: {problem}", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def train(options: FitOptions, device: torch.device, world: World, console: Console, dry_run: bool) -> int:
@@ -225,7 +231,8 @@ def make_samples(material: Material, options: FitOptions, other_colors: float) -
 def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> torch.nn.Module:
     """The averaged generator, its BatchNorm statistics from a fixed set of samples."""
     samples = make_samples(material, options, trainer.recipe.settings.other_colors)
-    return trainer.averaged_generator(data.batches(samples, 0, STATISTICS_BATCHES, options.batch_size))
+    count = min(STATISTICS_BATCHES, options.steps)
+    return trainer.averaged_generator(data.batches(samples, 0, count, options.batch_size))
 
 
 def write_weights(trainer: loop.Trainer, material: Material, options: FitOptions, path: Path) -> None:
@@ -271,7 +278,7 @@ def resume(trainer: loop.Trainer, options: FitOptions, world: World) -> None:
         if state["options"] != shape:
             changed = ", ".join(k for k in shape if state["options"].get(k) != shape[k])
             raise TrainingError(
-                f"holds a run with another {changed}; use another --run, or remove it", options.run
+                f"holds a run with another {changed}; use another --run-dir, or remove it", options.run
             )
         trainer.restore(state["trainer"])
     if not world.leads:

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from training import losses
 from training.data import Batch, mix_seeds
-from training.distributed import World, average_gradients
+from training.distributed import World, agreed, average_gradients
 from training.networks.parser import FacadeParser
 from training.recipes import Recipe
 
@@ -160,10 +160,10 @@ def run(
     trainer.generator.train()
     trainer.discriminator.train()
     trainer.parser.train()
-    # Every process stops at the same step only if no one looks ahead: each asks after each step.
     for batch in batches:
         on_step(trainer.step(batch))
-        if stopped():
+        # One process that stops alone would leave the others waiting for its gradients.
+        if agreed(stopped(), trainer.world, trainer.device):
             return trainer.done == trainer.steps
     return True
 

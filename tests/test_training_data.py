@@ -1,0 +1,169 @@
+"""Data: every layout is read, pairs stay aligned, samples depend on their number alone, faults are named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pairs import SIZE_PX, made_up_classes, made_up_photo
+from PIL import Image
+
+from facadegen import labels
+from facadegen.errors import TrainingError
+from facadegen.palettes import FACADES, LabelSet
+from training import data
+
+
+def save_halves(photos: Path, label_maps: Path, size_px: int = SIZE_PX) -> np.ndarray:
+    """One pair as two files; its class map."""
+    photos.mkdir(parents=True, exist_ok=True)
+    label_maps.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(3)
+    classes = made_up_classes(rng, size_px)
+    Image.fromarray(made_up_photo(rng, classes)).save(photos / "a.jpg", quality=95)
+    Image.fromarray(labels.render(classes, FACADES.palettes[1])).save(label_maps / "a.png")
+    return classes
+
+
+def striped_pair(size_px: int = 96) -> data.Pair:
+    """A pair whose photo tells each pixel's class."""
+    classes = torch.arange(size_px).div(8, rounding_mode="floor").remainder(12).expand(size_px, -1)
+    classes = classes.to(torch.uint8).contiguous()
+    photo = (classes * 20).expand(3, -1, -1).contiguous()
+    return data.Pair("stripes", photo, classes, torch.ones_like(classes, dtype=torch.bool))
+
+
+def samples_of(pairs: list[data.Pair], **changes: float) -> data.Samples:
+    augmentation = data.Augmentation(size_px=64, **changes)  # type: ignore[arg-type]
+    return data.Samples(pairs, data.color_sets(pairs, 12), seed=5, augmentation=augmentation)
+
+
+def test_reads_the_official_layout(pairs_folder: Path) -> None:
+    pairs = data.read_pairs((pairs_folder,), "train", FACADES)
+    assert [pair.name for pair in pairs] == ["1", "2", "3", "4", "5", "6"]
+    assert pairs[0].photo.shape == (3, SIZE_PX, SIZE_PX)
+    assert set(pairs[0].classes.unique().tolist()) == {0, 1, 2, 11}
+
+
+def test_the_seam_between_the_halves_is_not_valid(pairs_folder: Path) -> None:
+    pair = data.read_pairs((pairs_folder,), "val", FACADES)[0]
+    assert not pair.valid[:, -1].any() and pair.valid[:, 8:-8].all()
+
+
+@pytest.mark.parametrize("layout", ["beside", "folders", "split folders"])
+def test_reads_two_files_a_pair(tmp_path: Path, layout: str) -> None:
+    where = {
+        "beside": (tmp_path / "train", tmp_path / "train"),
+        "folders": (tmp_path / "photos", tmp_path / "labels"),
+        "split folders": (tmp_path / "train" / "photos", tmp_path / "train" / "labels"),
+    }
+    classes = save_halves(*where[layout])
+    (pair,) = data.read_pairs((tmp_path,), "train", FACADES)
+    assert np.array_equal(pair.classes.numpy(), classes)
+
+
+def test_a_palette_file_brings_its_own_label_set(tmp_path: Path) -> None:
+    (tmp_path / "palette.json").write_text(json.dumps({"wall": "#804020", "roof": "#ff0000"}))
+    assert data.label_set_of((tmp_path,)).classes == ("wall", "roof")
+    assert isinstance(data.label_set_of((tmp_path / "nowhere",)), LabelSet)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="nowhere: no such folder"):
+        data.read_pairs((tmp_path / "nowhere",), "train", FACADES)
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(TrainingError, match="train: no pairs"):
+        data.read_pairs((tmp_path,), "train", FACADES)
+
+
+def test_a_photo_without_label_map_is_named(tmp_path: Path) -> None:
+    save_halves(tmp_path / "photos", tmp_path / "labels")
+    (tmp_path / "labels" / "a.png").rename(tmp_path / "labels" / "b.png")
+    with pytest.raises(TrainingError, match=r"a\.jpg: this photo has no label map"):
+        data.read_pairs((tmp_path,), "train", FACADES)
+
+
+def test_a_size_mismatch_is_named(tmp_path: Path) -> None:
+    save_halves(tmp_path / "photos", tmp_path / "labels")
+    Image.new("RGB", (50, 64), "#808080").save(tmp_path / "photos" / "a.jpg")
+    with pytest.raises(TrainingError, match=r"a\.jpg: photo of 50x64 beside a label map of 64x64"):
+        data.read_pairs((tmp_path,), "train", FACADES)
+
+
+def test_a_picture_that_holds_no_photo_is_named(tmp_path: Path) -> None:
+    save_halves(tmp_path / "elsewhere", tmp_path / "train")
+    with pytest.raises(TrainingError, match=r"a\.png: no photo beside the label map"):
+        data.read_pairs((tmp_path,), "train", FACADES)
+
+
+def test_photo_and_label_map_get_one_geometric_transform() -> None:
+    samples = samples_of([striped_pair()])
+    for number in range(4):
+        photo, classes, valid, *_ = samples[number]
+        # The photo's brightness follows the class; colors change, the order of the stripes does not.
+        grey = photo.mean(0)
+        means = torch.stack([grey[classes == k].median() for k in classes.unique()])
+        assert (means.diff() > 0).all()
+        assert valid.all()
+
+
+def test_a_sample_depends_on_its_number_alone() -> None:
+    samples = samples_of([striped_pair(), striped_pair(80)])
+    torch.manual_seed(1)
+    first = samples[7]
+    torch.manual_seed(2)
+    again = samples[7]
+    other = samples[8]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+def test_sampling_leaves_the_callers_random_numbers_alone() -> None:
+    samples = samples_of([striped_pair()])
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    samples[0]
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_pair_is_drawn_once_a_round_by_default() -> None:
+    samples = samples_of([striped_pair() for _ in range(7)])
+    for start in (0, 7):
+        assert sorted(samples._pair_of(n) for n in range(start, start + 7)) == list(range(7))
+
+
+def test_large_pairs_get_their_share() -> None:
+    pairs = [striped_pair(64)] * 6 + [striped_pair(160)] * 2
+    share = data.resolution_share(pairs, 64, 0.5)
+    samples = data.Samples(pairs, data.color_sets(pairs, 12), 0, data.Augmentation(size_px=64), share)
+    drawn = [samples._pair_of(n) for n in range(400)]
+    assert np.mean([i >= 6 for i in drawn]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_own_colors_are_the_photos_and_other_colors_are_not() -> None:
+    pairs = [striped_pair()]
+    photo, classes, _, photo_colors, colors, own = samples_of(pairs, other_colors=0.0)[0]
+    assert own == 1 and torch.equal(colors, photo_colors)
+    k = int(classes[32, 32])
+    assert photo_colors[k] == pytest.approx((photo[:, classes == k].mean(1) + 1) / 2, abs=1e-4)
+    assert samples_of(pairs, other_colors=1.0)[0][5] == 0
+
+
+def test_processes_share_a_batch_and_a_resumed_run_goes_on() -> None:
+    samples = samples_of([striped_pair(), striped_pair(80), striped_pair(72)])
+    whole = [batch.photo for batch in data.batches(samples, 0, 3, batch_size=4)]
+    resumed = [batch.photo for batch in data.batches(samples, 2, 3, batch_size=4)]
+    assert torch.equal(resumed[0], whole[2])
+    halves = [next(data.batches(samples, 1, 3, 4, rank, world=2)).photo for rank in (0, 1)]
+    assert torch.equal(torch.cat(halves), whole[1])
+
+
+def test_color_sets_have_no_gaps() -> None:
+    sets = data.color_sets([striped_pair()], 12)
+    assert sets.shape == (1, 12, 3) and torch.isfinite(sets).all()
+    assert sets[0, 5].tolist() == pytest.approx([100 / 255] * 3, abs=1e-3)

@@ -1,0 +1,203 @@
+"""Fit: weights come out, a killed run goes on exactly, several processes share a run, faults are one line."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from facadegen import generator
+from facadegen.torchscript import quiet
+from training import checkpoint, fit
+
+ROOT = Path(__file__).parents[1]
+
+
+def arguments(data: Path, out: Path, **changes: Any) -> list[str]:
+    options = {
+        "data": data,
+        "out": out,
+        "run-dir": out.with_suffix(""),
+        "steps": 3,
+        "batch-size": 2,
+        "size-px": 64,
+        "device": "cpu",
+        "precision": "fp32",
+        "log-every": 1,
+        "sample-every": 3,
+        "checkpoint-every": 1,
+    } | {name.replace("_", "-"): value for name, value in changes.items()}
+    return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def run_fit(arguments: list[str]) -> int:
+    """The command's exit code, in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = fit.app(arguments, result_action="return_value")
+        assert isinstance(code, int)
+        return code
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def spawn(arguments: list[str], launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *(launcher or ()), "-m", "training.fit", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def parameters(weights: Path) -> list[torch.Tensor]:
+    with quiet():
+        return list(torch.jit.load(weights).state_dict().values())
+
+
+@pytest.fixture(scope="module")
+def finished(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of an uninterrupted run of three steps."""
+    out = tmp_path_factory.mktemp("fit") / "weights.pt"
+    assert run_fit(arguments(pairs_folder, out, recipe="projected")) == 0
+    return out
+
+
+def test_the_weights_load_and_run_as_the_tool_does_it(finished: Path) -> None:
+    made = generator.load(finished, device="cpu", precision="fp32")
+    assert made.card.native_size_px == 64 and made.card.training["steps"] == 3
+    classes = np.ones((1, 70, 90), np.uint8)
+    assert made.generate(classes, made.color_sets[:1]).shape == (1, 70, 90, 3)
+    assert made.estimate_colors(np.full((50, 60, 3), 99, np.uint8)).shape == (12, 3)
+
+
+def test_the_run_folder_tells_the_run(finished: Path) -> None:
+    run = finished.with_suffix("")
+    options = json.loads((run / "options.json").read_text())
+    assert options["recipe"] == "projected" and options["seed"] == 0
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3] and rows[0]["l1"] > 0
+    assert (run / "samples" / "000003.jpg").stat().st_size > 1000
+    assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert list((run / "tensorboard").iterdir())
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_exactly(finished: Path, pairs_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weights.pt"
+    command = arguments(pairs_folder, out)
+    process = spawn(command)
+    assert process.stderr is not None
+    # Plain lines tell of each step where stderr is no terminal.
+    for line in process.stderr:
+        if line.startswith("step 2"):
+            process.kill()
+            break
+    process.wait()
+    process.stderr.close()
+    assert (out.with_suffix("") / "checkpoint.pt").exists() and not out.exists()
+    assert run_fit(command) == 0
+    for resumed, straight in zip(parameters(out), parameters(finished), strict=True):
+        assert torch.equal(resumed, straight)
+    rows = (out.with_suffix("") / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run(pairs_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weights.pt"
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    process = spawn(arguments(pairs_folder, out, steps=2), launcher)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert generator.load(out, device="cpu", precision="fp32").card.training["steps"] == 2
+
+
+def test_pix2pix_weights_come_from_the_same_command(pairs_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "baseline.pt"
+    assert run_fit(arguments(pairs_folder, out, recipe="pix2pix", size_px=256, steps=1, batch_size=2)) == 0
+    card = generator.load(out, device="cpu", precision="fp32").card
+    assert card.stride == 256 and card.style == "none"
+
+
+def test_a_signal_stops_after_the_step_in_hand(
+    pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "weights.pt"
+    step = fit.loop.Trainer.step
+
+    def interrupted(self: Any, batch: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return step(self, batch)
+
+    monkeypatch.setattr(fit.loop.Trainer, "step", interrupted)
+    assert run_fit(arguments(pairs_folder, out, checkpoint_every=100)) == 130
+    state = checkpoint.load(tmp_path / "weights" / "checkpoint.pt")
+    assert state is not None and state["trainer"]["done"] == 1
+    assert not out.exists()
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_run_with_other_options_is_refused(
+    finished: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_fit(arguments(pairs_folder, finished, seed=7)) == 2
+    assert "holds a run with another seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": "nowhere"}, "nowhere: no such folder"),
+        ({"size_px": 100}, "--size-px must be a multiple of 32"),
+        ({"steps": 0}, "--steps must be at least 1"),
+    ],
+)
+def test_what_cannot_work_is_one_line(
+    pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: Any, message: str
+) -> None:
+    assert run_fit(arguments(**({"data": pairs_folder, "out": tmp_path / "w.pt"} | changes))) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_dry_run_writes_nothing(
+    pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_fit([*arguments(pairs_folder, tmp_path / "w.pt"), "--dry-run"]) == 0
+    assert "6 train and 2 val pairs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"step": 1})
+
+    def full(state: object, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(checkpoint.TrainingError, match="the one before it is kept"):
+        checkpoint.save(path, {"step": 2})
+    state = checkpoint.load(path)
+    assert state is not None and state["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"nonsense")
+    with pytest.raises(checkpoint.TrainingError, match=r"checkpoint\.pt: no checkpoint that can be read"):
+        checkpoint.load(path)
+
+
+def test_the_learning_rate_ramps_up_holds_and_decays() -> None:
+    rates = [fit.loop.schedule(step, 1000) for step in range(1000)]
+    assert rates[0] < 0.05 and rates[100] == rates[500] == 1.0
+    assert rates[999] < 0.06 and all(a >= b for a, b in pairwise(rates[500:]))

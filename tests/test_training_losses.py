@@ -1,0 +1,78 @@
+"""Losses: zero where they must be, and larger where something is wrong."""
+
+import pytest
+import torch
+
+from training import losses
+
+
+def test_hinge_wants_the_margin_and_no_more() -> None:
+    real, fake = torch.tensor([1.0, 5.0]), torch.tensor([-1.0, -9.0])
+    assert losses.hinge_discriminator(real, fake) == 0
+    assert losses.hinge_discriminator(fake, real) == pytest.approx(4 + 6)
+    assert losses.hinge_generator(real) < losses.hinge_generator(fake)
+
+
+def test_bce_is_lower_for_the_right_answer() -> None:
+    sure = torch.full((4,), 6.0)
+    assert losses.bce(sure, True) < 0.01 < 5 < losses.bce(sure, False)
+
+
+def test_masked_l1_sees_nothing_behind_the_mask() -> None:
+    pictures, photos = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    photos[..., 0] = 100.0
+    photos[..., 3] = 0.5
+    mask = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    mask[..., 0] = False
+    assert losses.masked_l1(pictures, photos, mask) == pytest.approx(0.5 / 3)
+    assert losses.masked_l1(pictures, photos, torch.zeros_like(mask)) == 0
+
+
+def test_feature_l1_leaves_out_samples_of_no_weight() -> None:
+    real = [torch.ones(2, 3, 4, 4), torch.full((2, 5, 2, 2), 10.0)]
+    fake = [x.clone() for x in real]
+    fake[0][1] = 7.0
+    assert losses.feature_l1(fake, real, torch.tensor([1.0, 0.0])) == 0
+    assert losses.feature_l1(fake, real, torch.tensor([0.0, 1.0])) == pytest.approx(6 / 2)
+
+
+def test_feature_l1_does_not_push_the_real_features() -> None:
+    real, fake = torch.ones(1, 2, 2, 2, requires_grad=True), torch.zeros(1, 2, 2, 2, requires_grad=True)
+    losses.feature_l1([fake], [real], torch.ones(1)).backward()
+    assert real.grad is None and fake.grad is not None
+
+
+def test_class_weights_raise_rare_classes_up_to_the_cap() -> None:
+    classes = torch.zeros(1, 10, 10, dtype=torch.uint8)
+    classes[0, 0, 0] = 1
+    weight = losses.class_weights(classes, 4, cap=8.0)
+    assert weight[1] / weight[0] > 8
+    assert weight[2] == weight[3] == 0
+    assert (weight[classes.long()]).mean() == pytest.approx(1.0)
+
+
+def test_segmentation_counts_only_masked_pixels() -> None:
+    logits = torch.zeros(1, 3, 2, 2)
+    logits[:, 1] = 20.0
+    classes = torch.tensor([[[1, 1], [0, 0]]])
+    weight = torch.ones(2)
+    top = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+    assert losses.segmentation(logits, classes, weight, top) < 1e-6
+    assert losses.segmentation(logits, classes, weight, 1 - top) > 19
+
+
+def test_mean_class_colors_are_the_means_of_their_pixels() -> None:
+    pictures = torch.zeros(1, 3, 2, 2)
+    pictures[0, :, 0, 0], pictures[0, :, 0, 1] = torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0])
+    classes = torch.tensor([[[2, 2], [0, 3]]])  # 3 of 3 classes: left out
+    means, counts = losses.mean_class_colors(pictures, classes, 3)
+    assert counts[0, :, 0].tolist() == [1, 0, 2]
+    assert means[0, 2].tolist() == [0.5, 0.5, 0]
+
+
+def test_color_obedience_is_the_distance_from_what_was_asked() -> None:
+    pictures, classes = torch.zeros(1, 3, 16, 16), torch.zeros(1, 16, 16, dtype=torch.uint8)
+    colors = torch.full((1, 2, 3), 0.75)  # 0.5 in -1..1
+    colored = torch.ones(2, 1)
+    assert losses.color_obedience(pictures, classes, colors, colored) == pytest.approx(0.5)
+    assert losses.color_obedience(pictures, classes, colors, torch.zeros(2, 1)) == 0

@@ -1,0 +1,128 @@
+"""Networks: shapes, and what the weights file's contract promises of them."""
+
+import pytest
+import torch
+from torch import nn
+
+from training.networks.features import ProjectedFeatures
+from training.networks.lean_unet import LeanUNet
+from training.networks.parser import FacadeParser
+from training.networks.pix2pix_unet import Pix2PixUNet
+from training.networks.scripted import ScriptedGenerator
+
+
+def lively(network: nn.Module) -> nn.Module:
+    """In eval mode, with weights and statistics that let everything through to the output."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
+    return network.eval().requires_grad_(False)
+
+
+def small_lean() -> LeanUNet:
+    network = lively(LeanUNet(12, (0,), widths=(8, 8, 8, 8), detail_width=8))
+    assert isinstance(network, LeanUNet)
+    return network
+
+
+def blocky_classes(height: int, width: int, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randint(0, 12, (1, 1, height // 16, width // 16), generator=generator, dtype=torch.uint8)
+    return nn.functional.interpolate(coarse, (height, width), mode="nearest")[:, 0]
+
+
+def test_the_lean_unet_meets_its_budget() -> None:
+    network = LeanUNet(12, (0,))
+    macs = 0
+
+    def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal macs
+        assert isinstance(module, nn.Conv2d)
+        macs += output.shape[-1] * output.shape[-2] * module.weight.numel()
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    network(torch.zeros(1, 256, 256, dtype=torch.uint8), torch.zeros(1, 12, 3), 0, 0)
+    assert macs < 2.5e9
+    # Half precision, beside the parser, within 16 MB.
+    assert sum(p.numel() for p in network.parameters()) < 7e6
+
+
+def test_nothing_further_than_the_context_changes_a_pixel() -> None:
+    network = small_lean()
+    colors = torch.rand(1, 12, 3)
+    classes = blocky_classes(64, 32 * 26)
+    changed = classes.clone()
+    changed[:, :, :32] = (changed[:, :, :32] + 5) % 12
+    difference = (network(classes, colors, 0, 0) - network(changed, colors, 0, 0)).abs().amax((0, 1, 2))
+    reach = int(difference.nonzero().max()) - 31
+    assert 128 < reach <= network.context_px
+
+
+def test_noise_follows_the_absolute_position() -> None:
+    network = small_lean()
+    colors = torch.rand(1, 12, 3)
+    classes = blocky_classes(64, 1024)
+    whole = network(classes, colors, 0, 0)
+    left = 1024 - 64 - network.context_px
+    part = network(classes[:, :, left:], colors, 0, left)
+    assert torch.allclose(whole[..., -64:], part[..., -64:], atol=1e-5)
+    unmoved = network(classes[:, :, left:], colors, 0, 0)
+    assert not torch.allclose(whole[..., -64:], unmoved[..., -64:], atol=1e-3)
+
+
+def test_the_uncolored_class_ignores_its_color() -> None:
+    network = small_lean()
+    colors = torch.rand(1, 12, 3)
+    changed = colors.clone()
+    changed[:, 0] = 1 - changed[:, 0]
+    classes = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    assert torch.equal(network(classes, colors, 0, 0), network(classes, changed, 0, 0))
+
+
+def test_the_pix2pix_unet_ignores_colors_and_has_the_papers_size() -> None:
+    network = Pix2PixUNet(12).eval()
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(54.4, abs=0.1)
+    small = Pix2PixUNet(12, width=8).eval()
+    classes = blocky_classes(256, 256)
+    with torch.no_grad():
+        pictures = [small(classes, torch.full((1, 12, 3), color), 0, 0) for color in (0.1, 0.9)]
+    assert torch.equal(*pictures) and pictures[0].shape == (1, 3, 256, 256)
+
+
+def test_projected_features_carry_gradients_and_train_nothing() -> None:
+    features = ProjectedFeatures()
+    pictures = torch.rand(1, 3, 64, 64, requires_grad=True)
+    taps, mixed = features(pictures)
+    assert [t.shape[-1] for t in taps] == [m.shape[-1] for m in mixed] == [16, 8, 4, 2]
+    mixed[0].sum().backward()
+    assert pictures.grad is not None and pictures.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in features.parameters())
+
+
+class _Oracle(nn.Module):
+    """Parses red as class 0 and everything else as class 1."""
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        red = torch.nn.functional.avg_pool2d(photo[:, :1], 4)
+        return torch.cat([red, -red, torch.full_like(red, -9.0)], dim=1) * 20
+
+
+def test_estimated_colors_are_measured_where_found_and_completed_where_not() -> None:
+    sets = torch.tensor([[[0.9, 0.1, 0.1], [0.1, 0.2, 0.8], [0.3, 0.6, 0.3]], [[0.1, 0.1, 0.1]] * 3])
+    module = ScriptedGenerator(small_lean(), _Oracle(), sets)
+    photo = torch.zeros(1, 3, 300, 200, dtype=torch.uint8)
+    photo[:, 0, :150], photo[:, 2, 150:] = 255, 200
+    colors = module.estimate_colors(photo)[0]
+    assert colors[0].tolist() == pytest.approx([1, 0, 0], abs=0.02)
+    assert colors[1].tolist() == pytest.approx([0, 0, 200 / 255], abs=0.02)
+    assert torch.equal(colors[2], sets[0, 2])
+
+
+def test_the_parser_works_at_a_quarter_of_the_resolution() -> None:
+    assert FacadeParser(12).eval()(torch.zeros(2, 3, 64, 96)).shape == (2, 12, 16, 24)
