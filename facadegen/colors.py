@@ -12,8 +12,8 @@ from facadegen.palettes import LabelSet
 UNCLEAR = 255  # stands in class maps (uint8) for "a color far from all of the palette"
 
 # A color in a flat area of a JPEG stays within MAX_NOISE of its palette color (Euclidean, 0..441), one at an
-# edge does not. Measured on the pix2pix data set: below 30, small shapes get lost in their own noise; beyond 44,
-# blends of two classes pass for a third.
+# edge does not. Measured on the pix2pix data set: below 30, small shapes get lost in their own noise; beyond
+# 44, blends of two classes pass for a third.
 MAX_NOISE = 36
 NOISE_SHARE = 0.62  # of the distance between the two closest colors of a palette, for palettes of many colors
 EXACT = 9  # distance of colors that are the palette's own: the lookup's own rounding, and a little

@@ -50,9 +50,9 @@ def decode(
         if picture.transparent is not None and picture.transparent.all():
             raise LabelMapError("is fully transparent")
         return _read(picture, label_set, kind)
-    except LabelMapError as error:
-        path = source if isinstance(source, Path) else None
-        raise LabelMapError(error.problem, path) from error.__cause__
+    except (LabelMapError, MemoryError) as error:
+        problem = error.problem if isinstance(error, LabelMapError) else "needs more memory than there is"
+        raise LabelMapError(problem, source if isinstance(source, Path) else None) from error
 
 
 def render(classes: npt.NDArray[np.uint8], palette: Palette) -> npt.NDArray[np.uint8]:

@@ -73,7 +73,7 @@ def fill_near(classes: Classes, blends: Blends, colors_at: ColorsAt) -> Classes:
 def fill(classes: Classes, blends: Blends, colors_at: ColorsAt, near_px: float) -> tuple[Classes, int]:
     """The class map (H, W) without UNCLEAR pixels, and how many were more than `near_px` from a clear one.
 
-    Beyond REACH_PX the nearest is looked for at half the size, and so on: a px more or less shows nowhere there.
+    Beyond REACH_PX the nearest is looked for at half the size, and so on: there, one px does not show.
     Without any clear pixel all stay UNCLEAR.
     """
     filled = fill_near(classes, blends, colors_at)

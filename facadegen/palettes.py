@@ -1,7 +1,9 @@
 """Classes, their colors, and the files people keep them in."""
 
 import difflib
+import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +14,14 @@ from facadegen.errors import UsageError
 Color: TypeAlias = tuple[int, int, int]
 
 MAX_CLASSES = 254  # class ids are uint8, and decoding needs one value for "not known yet"
+MIN_DISTANCE = 8  # of two colors of a palette, Euclidean; `facadegen.colors` looks at 6 bits of each channel
 RESERVED_NAMES = ("auto", "index")  # these choose how a label map is read, so no palette can be called so
 CUSTOM_PALETTE = "custom"  # the palette of a file that gives one color per class and no palette name
 
 
 @dataclass(frozen=True)
 class Palette:
-    """One color per class id, in order; each 0..255, no color twice.
+    """One color per class id, in order; each 0..255, no two of them close.
 
     Raises:
         UsageError: no name, a reserved one, or colors that cannot be told apart.
@@ -31,13 +34,12 @@ class Palette:
         _check_name("palette", self.name)
         if self.name in RESERVED_NAMES:
             raise UsageError(f"a palette cannot be called {self.name!r}; that word has a meaning of its own")
-        owners: dict[Color, int] = {}
-        for class_id, color in enumerate(self.colors):
+        for color in self.colors:
             if len(color) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in color):
                 raise UsageError(f"palette {self.name!r}: color {color!r} is not three whole numbers 0..255")
-            first = owners.setdefault(color, class_id)
-            if first != class_id:
-                raise UsageError(f"palette {self.name!r}: classes {first} and {class_id} have the same color")
+        for one, other in itertools.combinations(self.colors, 2):
+            if math.dist(one, other) < MIN_DISTANCE:
+                raise UsageError(f"palette {self.name!r}: {one} and {other} are too close to tell apart")
 
 
 @dataclass(frozen=True)

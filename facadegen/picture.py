@@ -1,4 +1,4 @@
-"""Picture files as arrays of pixels; whatever is wrong with one is a LabelMapError, never a crash or warning."""
+"""Picture files as arrays of pixels; what is wrong with one is a LabelMapError, no crash and no warning."""
 
 import io
 import re
@@ -42,8 +42,10 @@ _READERS: tuple[tuple[re.Pattern[bytes], type[ImageFile.ImageFile]], ...] = (
 )
 
 # All that Pillow may warn about while it reads one of these formats: TIFF and EXIF tags, animations.
-_WARNED_ABOUT = re.compile(rb"II[*+]\0|MM\0[*+]|GIF8|Exif|EXIF|eXIf|exif|acTL")
+_WARNED_ABOUT = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+", b"GIF8", b"Exif", b"EXIF", b"eXIf", b"exif", b"acTL")
 _warnings_lock = threading.Lock()
+
+_PILLOW_MEANS = {"not identified by this driver": "it has no pixels"}
 
 _BYTES_PER_PX = 8  # of the least compressed files there are: 16 bits, four channels
 _METADATA_BYTES = 2**24
@@ -101,12 +103,10 @@ def read_picture(source: Path | BinaryIO, max_pixels: int) -> Picture:
     try:
         with _no_warnings(data):
             return _decode(reader(io.BytesIO(data)), max_pixels)
-    except LabelMapError:
+    except (LabelMapError, MemoryError):
         raise
-    except (
-        Exception
-    ) as error:  # Pillow raises nearly every kind there is for files that are broken on purpose
-        problem = f"{error}"[:200] or type(error).__name__
+    except Exception as error:  # of nearly every kind there is, if the file was broken on purpose
+        problem = _PILLOW_MEANS.get(f"{error}", f"{error}"[:200]) or type(error).__name__
         raise LabelMapError(f"cannot be read as {reader.format}, damaged or cut off: {problem}") from error
 
 
@@ -123,8 +123,8 @@ def _read(source: Path | BinaryIO, max_bytes: int) -> bytes:
             if source.seekable():
                 source.seek(0)
             data = source.read(max_bytes + 1)
-    except OSError as error:
-        raise LabelMapError(f"cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise LabelMapError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not data:
         raise LabelMapError("is empty")
     if len(data) > max_bytes:
@@ -136,7 +136,7 @@ def _read(source: Path | BinaryIO, max_bytes: int) -> bytes:
 def _no_warnings(data: bytes) -> Iterator[None]:
     # Warning filters belong to the whole process: leave them alone for files that cannot cause warnings, and
     # otherwise change them in one thread at a time, or they would not be put back.
-    if _WARNED_ABOUT.search(data) is None:
+    if not any(mark in data for mark in _WARNED_ABOUT):
         yield
         return
     with _warnings_lock, warnings.catch_warnings():
@@ -164,8 +164,6 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
 
 
 def _unpack(image: Image.Image, raw_mode: str) -> Picture:
-    if image.mode == "1":
-        raise LabelMapError("has 1 bit per pixel, only black and white; expected class colors or indices")
     if image.mode[0] in "IF" or raw_mode.startswith("LA;16"):
         raise LabelMapError("has 16 or more bits of gray per pixel; expected 8 bits per channel")
     if "transparency" in image.info and image.mode in (
@@ -173,6 +171,8 @@ def _unpack(image: Image.Image, raw_mode: str) -> Picture:
         "RGB",
     ):  # one color that stands for "nothing here"
         image = image.convert(image.mode + "A")
+    if image.mode == "1":
+        image = image.convert("L")
     if image.mode == "P":
         return _unpack_indices(image)
     if image.mode in ("L", "LA"):
@@ -201,7 +201,7 @@ def _unpack_indices(image: Image.Image) -> Picture:
         alpha[transparency] = 0
     hidden = alpha < _OPAQUE_FROM
     transparent = hidden[indices] if hidden.any() else None
-    is_gray = bool((colors == np.arange(256)[:, None])[: indices.max() + 1].all())
+    is_gray = bool((colors == np.arange(256)[:, None])[: int(indices.max()) + 1].all())
     return Picture(indices, colors, transparent, is_gray, False)
 
 
