@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -101,7 +102,6 @@ class _Desk:
         self._settings = settings
         self._pipeline = pipeline
         self._watcher = watcher
-        self._makers: dict[Path, Path] = {}  # an output -> the input it is made from
         self._cleaned: set[Path] = set()
         self._began_ns = time.time_ns()
 
@@ -111,8 +111,9 @@ class _Desk:
         After `stop`, files that were begun are finished.
         """
         if self._out_root.is_relative_to(self._directory):
-            self._out_root.mkdir(exist_ok=True)  # it went with the watched folder, and that came back
-        jobs, twins = self._claim(sorted(paths, key=_changed_ns))
+            with suppress(OSError):  # which writing will tell of
+                self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the watched folder
+        jobs, twins = self._without_twins(paths)
         self._clean({target.parent for job in jobs for target in job.targets})
         to_run, settled = sort_out(jobs, self._settings)
         for outcome in (*twins, *settled):
@@ -121,19 +122,18 @@ class _Desk:
             if not self._postponed(outcome):
                 yield outcome, self._latency_s(outcome)
 
-    def _claim(self, paths: list[Path]) -> tuple[list[Job], list[Outcome]]:
-        """The jobs, and failures for those whose output belongs to another input: the first one keeps it."""
+    def _without_twins(self, paths: list[Path]) -> tuple[list[Job], list[Outcome]]:
+        """The jobs, and failures for those that would take the same output, until one of them is renamed."""
         jobs: list[Job] = []
         twins: list[Outcome] = []
         for path in paths:
             job = discover.job_for(path, self._directory, self._out_root, self._naming)
-            maker = self._makers.setdefault(job.targets[0], path)
-            if maker != path and maker.exists():
-                problem = f"{job.targets[0]} is made from {maker.name} already; rename one of the two"
-                twins.append(Outcome(job, "failed", error=LabelMapError(problem, path)))
-            else:
-                self._makers[job.targets[0]] = path
+            if (twin := discover.twin_of(path)) is None:
                 jobs.append(job)
+            else:
+                self._watcher.retry(path)
+                problem = f"{job.targets[0]} would be made from {twin.name}, too; rename one of them"
+                twins.append(Outcome(job, "failed", error=LabelMapError(problem, path)))
         return jobs, twins
 
     def _clean(self, folders: set[Path]) -> None:

@@ -80,6 +80,15 @@ def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
     return Job(source, _targets(folder / source.stem, naming), out_root)
 
 
+def twin_of(source: Path) -> Path | None:
+    """Another input beside this one whose facade would have the same name, if there is one."""
+    for suffix in sorted(INPUT_SUFFIXES):
+        for other in (source.with_suffix(suffix), source.with_suffix(suffix.upper())):
+            if other.name != source.name and _is_another_file(other, source):
+                return other
+    return None
+
+
 @dataclass(frozen=True)
 class Rule:
     """Which files below `root` are inputs, told by their paths alone: it works on files still to come.
@@ -192,6 +201,13 @@ def _located(path: Path, folders: dict[Path, Path]) -> Path:
     if path.parent not in folders:
         folders[path.parent] = _real(path.parent)
     return folders[path.parent] / path.name
+
+
+def _is_another_file(path: Path, source: Path) -> bool:
+    try:
+        return path.is_file() and not path.samefile(source)  # on some disks, a.png and a.PNG are the same
+    except OSError:  # a name that is too long; or one of them is gone by now
+        return False
 
 
 def _relative(path: Path, root: Path) -> Path | None:

@@ -29,6 +29,8 @@ class Identity(NamedTuple):
     inode: int
 
 
+_AGAIN = Identity(-1, 0, 0, 0)  # unlike any file's
+
 Look = Callable[[str], Identity | None]
 """The identity of the file at a path now, None where there is no file (any more)."""
 
@@ -74,7 +76,9 @@ class Readiness:
 
     def scanned(self, path: str, identity: Identity, now_s: float, missed: bool = False) -> None:
         """A scan met a file; no news unless its identity is. `missed`: an event should have told of it."""
-        if path not in self._pending and self._done.get(path) != identity:
+        done = self._done.get(path)
+        if path not in self._pending and done != identity:
+            missed = missed and done != _AGAIN
             self._pending[path] = _Pending(
                 identity, still_since_s=now_s, due_s=now_s + self._settle_s, missed=missed
             )
@@ -91,9 +95,10 @@ class Readiness:
             for path in [path for path in known if path.startswith(prefix)]:
                 del known[path]
 
-    def forget(self, path: str) -> None:
-        """Makes a file new work, for the next scan that meets it."""
-        self._done.pop(path, None)
+    def repeat(self, path: str) -> None:
+        """Makes a file that was handed out new work, for the next scan that meets it."""
+        if path in self._done:
+            self._done[path] = _AGAIN
 
     def take(self, now_s: float, look: Look, limit: int) -> list[str]:
         """Hands out up to `limit` files that held still long enough, in the order they were heard of."""

@@ -129,7 +129,7 @@ class Watcher:
 
     def retry(self, path: Path) -> None:
         """Hands a file out again after the next scan, though it did not change: it was not to blame."""
-        self._readiness.forget(self._name(path))
+        self._readiness.repeat(self._name(path))
 
     def _hear(self, now_s: float) -> None:
         """Takes note of what the observer said since the last step."""

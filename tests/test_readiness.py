@@ -227,3 +227,15 @@ def test_files_that_only_a_rescan_told_of_are_counted() -> None:
     readiness.heard("heard", 0.5, closed=None)
     assert sorted(taken(readiness, files, 1.0)) == ["heard", "missed"]
     assert readiness.missed == 1
+
+
+def test_a_file_to_be_repeated_comes_after_the_next_scan_and_counts_as_heard_of() -> None:
+    readiness, files = Readiness(SETTLE_S), Files()
+    files.write("a", 1)
+    readiness.scanned("a", files.now["a"], 0.0)
+    taken(readiness, files, 1.0)
+    readiness.repeat("a")
+    assert taken(readiness, files, 2.0) == []
+    readiness.scanned("a", files.now["a"], 3.0, missed=True)
+    assert taken(readiness, files, 4.0) == ["a"]
+    assert readiness.missed == 0

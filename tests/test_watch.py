@@ -431,7 +431,7 @@ def test_an_observer_that_dies_is_replaced_and_one_that_dies_again_given_up(drop
     (drops / "a.map").write_bytes(b"1")
     assert bench.after(0) + bench.after(1) == ["a.map"]
     assert bench.kinds == ["observing", "died", "observing"]
-    next(observer for observer in reversed(bench.observers) if observer.thread.is_alive()).die()
+    next(observer for observer in bench.observers if not observer.ended.is_set()).die()
     (drops / "b.map").write_bytes(b"1")
     assert bench.after(5) + bench.after(1) == ["b.map"]
     assert bench.kinds[3:] == ["polling"]

@@ -1,0 +1,176 @@
+"""`facadegen watch` as a user runs it: what appears in the folder becomes facades, whatever happens to it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facadegen.cli import main
+from facadegen.palettes import FACADES
+
+COLORS = np.array(FACADES.palettes[0].colors, np.uint8)
+PATIENCE_S = 300.0  # for the whole of torch to be imported on a busy machine
+
+
+def save_map(path: Path, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks = np.random.default_rng(seed).integers(0, 12, (4, 4))
+    Image.fromarray(COLORS[np.kron(blocks, np.ones((8, 8), int))]).save(path)
+
+
+@pytest.fixture
+def drops(tmp_path: Path) -> Path:
+    folder = tmp_path / "drops"
+    folder.mkdir()
+    return folder
+
+
+class Once:
+    """`facadegen watch --once` in this process."""
+
+    def __init__(self, drops: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.arguments = ["watch", str(drops), "--once", "--settle", "0", "--weights", str(weights), "--json"]
+        self.capsys = capsys
+
+    def __call__(self, *more: str) -> tuple[int, dict[str, str]]:
+        """The exit code, and the status of each file by its name."""
+        code = main([*self.arguments, *more])
+        records = map(json.loads, self.capsys.readouterr().out.splitlines())
+        return code, {
+            Path(record["source"]).name: record["status"] for record in records if "source" in record
+        }
+
+
+@pytest.fixture
+def once(drops: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> Once:
+    return Once(drops, tiny_weights, capsys)
+
+
+def test_once_makes_what_is_there_and_nothing_again(drops: Path, once: Once) -> None:
+    save_map(drops / "a.png")
+    save_map(drops / "deep" / "b.png", 1)
+    assert once() == (0, {"a.png": "made", "b.png": "made"})
+    assert (drops / "facades" / "deep" / "b.png").is_file()
+    assert once() == (0, {"a.png": "current", "b.png": "current"})
+    save_map(drops / "a.png", 2)
+    assert once() == (0, {"a.png": "made", "b.png": "current"})
+
+
+def test_once_ends_with_1_where_a_file_failed(drops: Path, once: Once) -> None:
+    save_map(drops / "a.png")
+    (drops / "broken.png").write_bytes(b"no picture")
+    assert once() == (1, {"a.png": "made", "broken.png": "failed"})
+
+
+def test_two_maps_for_one_facade_both_fail_until_one_is_renamed(drops: Path, once: Once) -> None:
+    save_map(drops / "a.png")
+    once()
+    before = (drops / "facades" / "a.png").read_bytes()
+    save_map(drops / "a.bmp", 1)
+    assert once() == (1, {"a.png": "failed", "a.bmp": "failed"})
+    assert (drops / "facades" / "a.png").read_bytes() == before
+    (drops / "a.bmp").rename(drops / "b.bmp")
+    assert once() == (0, {"a.png": "current", "b.bmp": "made"})
+
+
+def test_an_output_folder_that_cannot_be_is_an_error(drops: Path, tiny_weights: Path) -> None:
+    (drops.parent / "file").write_bytes(b"")
+    assert (
+        main(["watch", str(drops), str(drops.parent / "file"), "--once", "--weights", str(tiny_weights)]) == 2
+    )
+    assert main(["watch", str(drops), str(drops), "--once", "--weights", str(tiny_weights)]) == 2
+    assert main(["watch", str(drops / "missing"), "--once", "--weights", str(tiny_weights)]) == 2
+
+
+class Process:
+    """`facadegen watch` as a process of its own."""
+
+    def __init__(self, drops: Path, weights: Path, log: Path, *more: str) -> None:
+        arguments = ["watch", str(drops), "--weights", str(weights), "--json", *more]
+        self.log = log
+        with log.open("wb") as out, log.with_suffix(".err").open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "facadegen", *arguments], stdout=out, stderr=err
+            )
+        self.wait_until(lambda: any(record.get("event") == "observing" for record in self.records()))
+
+    def records(self) -> list[dict[str, Any]]:
+        lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def statuses(self) -> list[tuple[str, str]]:
+        return [
+            (Path(record["source"]).name, record["status"]) for record in self.records() if "source" in record
+        ]
+
+    def events(self) -> list[str]:
+        return [record["event"] for record in self.records() if "event" in record]
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        until_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert self.process.poll() is None, self.log.with_suffix(".err").read_text(encoding="utf-8")
+            assert time.monotonic() < until_s, self.log.with_suffix(".err").read_text(encoding="utf-8")
+            time.sleep(0.01)
+
+    def wait_for(self, name: str, status: str) -> None:
+        self.wait_until(lambda: (name, status) in self.statuses())
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs inotify")
+def test_a_day_in_the_life_of_a_watched_folder(drops: Path, tmp_path: Path, tiny_weights: Path) -> None:
+    save_map(drops / "before.png")
+    watch = Process(drops, tiny_weights, tmp_path / "first.log", "--settle", "0.3", "--rescan", "0.5")
+    watch.wait_for("before.png", "made")
+
+    save_map(drops / "saved.png", 1)
+    watch.wait_for("saved.png", "made")
+
+    save_map(tmp_path / "elsewhere" / "moved.png", 2)
+    (tmp_path / "elsewhere").rename(drops / "folder")
+    watch.wait_for("moved.png", "made")
+
+    whole = (drops / "saved.png").read_bytes()
+    half = drops / "half.png"
+    for size in (20, len(whole) // 2, len(whole)):  # closed after each
+        with half.open("wb") as file:
+            file.write(whole[:size])
+        time.sleep(0.1)
+    watch.wait_for("half.png", "made")
+
+    (drops / "broken.png").write_bytes(b"no picture")
+    watch.wait_for("broken.png", "failed")
+    save_map(drops / "broken.png", 3)
+    watch.wait_for("broken.png", "made")
+
+    shutil.rmtree(drops / "facades")
+    (drops / "facades").write_bytes(b"in the way")
+    save_map(drops / "late.png", 4)
+    watch.wait_for("late.png", "failed")
+    (drops / "facades").unlink()
+    watch.wait_for("late.png", "made")
+
+    assert watch.end() == 0
+    made = sorted(name for name, status in watch.statuses() if status == "made")
+    assert made == ["before.png", "broken.png", "half.png", "late.png", "moved.png", "saved.png"]
+    assert ("half.png", "failed") not in watch.statuses()
+    assert [path.name for path in (drops / "facades").iterdir()] == ["late.png"]
+
+    again = Process(drops, tiny_weights, tmp_path / "second.log", "--settle", "0.1")
+    again.wait_for("saved.png", "made")  # its facade was deleted
+    again.wait_for("late.png", "current")
+    assert again.end() == 0
+    assert again.events() == ["observing"]
