@@ -1,0 +1,266 @@
+"""Scores weights against real val photos: python -m training.evaluate --weights WEIGHTS --data DIR."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cyclopts
+import numpy as np
+import torch
+from rich.console import Console
+
+from facadegen.device import choose_device
+from facadegen.errors import OutputError, UsageError
+from facadegen.generator import Generator, load
+from facadegen.labels import render
+from facadegen.style import Style, resolve_style
+from training import command, obedience, tables
+from training.data import label_set_of
+from training.gallery import read_gallery
+from training.judge import NAME, Judge, load_inception
+from training.referee import RefereeRecipe, default_cache, trained
+from training.scores import NEIGHBOURS, Bench, Exam, Row, make
+from training.sheet import contact_sheet
+from training.stages import Stages
+
+LEAST_VAL_PAIRS = 2 * (NEIGHBOURS + 1)  # each half of the real photos needs its neighbours
+SHEET_ROWS = 8
+SCORES_NAME = "scores.json"
+SHEET_NAME = "sheet.png"
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to score, against what, and how.
+
+    Raises:
+        UsageError: no such data folder.
+    """
+
+    weights: Path
+    data: Path
+    baseline: Path | None
+    out: Path
+    features: str
+    styles: bool
+    seed: int
+    referee_steps: int
+    cache: Path
+    device: str
+
+    def __post_init__(self) -> None:
+        if not self.data.is_dir():
+            raise UsageError("no such folder (expected one with train and val pairs)", self.data)
+
+    @property
+    def referee(self) -> RefereeRecipe:
+        return RefereeRecipe(self.seed, self.referee_steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """A generator, the file it comes from, and the name of its rows."""
+
+    path: Path
+    name: str
+    generator: Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything an evaluation found."""
+
+    options: EvaluateOptions
+    contestants: list[Contestant]
+    exam: Exam
+    rows: list[Row]
+    styles: obedience.StyleReport | None
+    referee_file: Path
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores and all that is needed to get them again."""
+        options = self.options
+        return {
+            "rows": [tables.row_to_json(row) for row in self.rows],
+            "styles": None if self.styles is None else self.styles.to_json(),
+            "generators": [
+                {
+                    "name": each.name,
+                    "file": str(each.path),
+                    "sha256": hashlib.sha256(each.path.read_bytes()).hexdigest(),
+                    "precision": each.generator.precision,
+                    "training": each.generator.card.training,
+                }
+                for each in self.contestants
+            ],
+            "features": NAME if options.features == "lite2" else options.features,
+            "referee": {
+                "command": options.referee.command(options.data),
+                "recipe": asdict(options.referee),
+                "file": str(self.referee_file),
+            },
+            "data": str(options.data),
+            "val_pairs": len(self.exam.val),
+            "train_pairs": len(self.exam.train_features),
+            "seed": options.seed,
+            "device": options.device,
+            "torch": torch.__version__,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def evaluate(options: EvaluateOptions, console: Console) -> Results:
+    """Score the weights, and the baseline beside them.
+
+    Raises:
+        FacadegenError: weights or data that cannot be used, or do not fit together.
+    """
+    start_s = time.perf_counter()
+    device = choose_device(options.device)
+    contestants = _contestants(options)
+    card = contestants[-1].generator.card
+    n_classes = len(card.label_set.classes)
+    with Stages(console) as stages:
+        train, val = (
+            read_gallery(
+                options.data,
+                split,
+                card.label_set,
+                card.native_size_px,
+                stages.start(f"reading {split} pairs"),
+            )
+            for split in ("train", "val")
+        )
+        if len(val) < LEAST_VAL_PAIRS:
+            raise UsageError(f"has {len(val)} val pairs, scores need {LEAST_VAL_PAIRS}", options.data)
+        judge = Judge().to(device)
+        referee, referee_file = trained(
+            judge,
+            train,
+            n_classes,
+            options.referee,
+            device,
+            options.cache,
+            stages.start("training the referee"),
+        )
+        inception = load_inception().to(device) if options.features == "inception" else None
+        bench = Bench(judge, referee, device, inception)
+        exam = Exam(bench, val, train, card.label_set, options.seed, stages.count("looking at pictures"))
+        rows = exam.anchors()
+        for each in contestants:
+            rows += exam.generated(each.name, each.generator)
+        styles = None
+        if options.styles:
+            styles = obedience.measure(
+                exam, contestants[-1].generator, card.label_set, stages.count("trying styles")
+            )
+    seconds = time.perf_counter() - start_s
+    return Results(options, contestants, exam, rows, styles, referee_file, seconds)
+
+
+def save(results: Results) -> None:
+    """The scores and the contact sheet lie in the output folder.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    out = results.options.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(results.to_json(), indent=1, allow_nan=False)
+        (out / SCORES_NAME).write_text(text + "\n", encoding="utf-8")
+        _sheet(results).save(out / SHEET_NAME)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror or error}", out) from error
+
+
+def _contestants(options: EvaluateOptions) -> list[Contestant]:
+    """The baseline, if any, and the weights."""
+    paths = [path for path in (options.baseline, options.weights) if path is not None]
+    found = [Contestant(path, path.stem, load(path, options.device)) for path in paths]
+    if len({each.name for each in found}) < len(found):
+        found = [Contestant(each.path, str(each.path), each.generator) for each in found]
+    expected = label_set_of((options.data,)).classes
+    for each in found:
+        if each.generator.card.label_set.classes != expected:
+            raise UsageError(f"was not trained on the classes of {options.data}", each.path)
+    if len({each.generator.card.native_size_px for each in found}) > 1:
+        raise UsageError("was trained at another picture size than the weights", options.baseline)
+    if options.styles and found[-1].generator.card.style == "none":
+        raise UsageError("takes no colors, so there are no styles to measure", options.weights)
+    return found
+
+
+def _sheet(results: Results) -> Any:
+    exam = results.exam
+    chosen = exam.val.spread(SHEET_ROWS)
+    classes = exam.val.classes[chosen]
+    palette = results.contestants[-1].generator.card.label_set.palettes[0]
+    columns = {"label map": render(classes, palette), "photo": exam.val.photos[chosen]}
+    for each in results.contestants:
+        own = exam.own_colors(each.generator)[chosen]
+        if each.generator.card.style == "none":
+            columns[each.name] = make(each.generator, classes, own)
+            continue
+        chooser = resolve_style(Style(), each.generator)
+        default = np.stack([chooser.choose(one) for one in classes])
+        columns[f"{each.name}, photo's colors"] = make(each.generator, classes, own)
+        columns[f"{each.name}, default colors"] = make(each.generator, classes, default)
+    return contact_sheet(columns, [exam.val.names[i] for i in chosen])
+
+
+app = cyclopts.App(name="python -m training.evaluate", help_format="plaintext")
+
+
+@app.default
+def main_command(
+    *,
+    weights: Path,
+    data: Path,
+    baseline: Path | None = None,
+    out: Path = Path("evaluation"),
+    features: Literal["lite2", "inception"] = "lite2",
+    styles: bool = False,
+    seed: int = 0,
+    referee_steps: int = RefereeRecipe.steps,
+    cache: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Score weights against real val photos: one table, scores.json, and a contact sheet.
+
+    Parameters
+    ----------
+    weights: The weights file to score.
+    data: A folder of pairs with train and val splits.
+    baseline: Other weights to score beside it, such as those of the pix2pix recipe.
+    out: The folder for scores.json and sheet.png. The sheet shows photos: mind their license.
+    features: Whose features KID, density, coverage and nearness are in. lite2 comes with the train extra;
+        inception is that of papers, needs torch-fidelity, and is fetched from the network.
+    styles: Also measure how well 20 styles are obeyed on 10 label maps.
+    seed: What everything random follows from.
+    referee_steps: How long to train the parser that measures label fidelity, on the train photos.
+    cache: The folder that keeps it. Default: facadegen in the user's cache folder.
+    device: auto, cpu, cuda or mps.
+    """
+    options = EvaluateOptions(
+        weights, data, baseline, out, features, styles, seed, referee_steps, cache or default_cache(), device
+    )
+    results = evaluate(options, Console(stderr=True))
+    save(results)
+    tables.show(results.rows, results.styles)
+    print(f"{out / SCORES_NAME} and {out / SHEET_NAME} written, {results.seconds / 60:.1f} minutes")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 data unusable, 2 usage, weights or output unusable, 130 interrupted."""
+    return command.run(app, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

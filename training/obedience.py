@@ -1,0 +1,140 @@
+"""How well styles are obeyed: the colors of some real facades, asked of other facades' label maps."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facadegen.generator import Generator
+from facadegen.palettes import LabelSet
+from facadegen.style import Style, resolve_style
+from training import metrics
+from training.judge import OnProgress, Pictures
+from training.metrics import Floats
+from training.scores import Bench, Exam, make
+
+N_STYLES = 20
+N_MAPS = 10
+# The classes whose color a person chooses; others are small, or several things at once.
+NAMED_CLASSES = ("facade", "window", "molding", "balcony", "blind", "shop")
+MOST_LEVELS = 12.0
+LEAST_RECOGNISED = 0.60
+MOST_FIDELITY_LOST = 0.02
+
+
+@dataclass(frozen=True)
+class ClassObedience:
+    """One class's mean color in all pictures that show it, beside the one asked.
+
+    mean_levels: of the differences, of 255, mean over channels and pictures. within: the share of pictures
+    where no channel differs by more than `MOST_LEVELS`.
+    """
+
+    n_pictures: int
+    mean_levels: float
+    within: float
+
+
+@dataclass(frozen=True)
+class StyleReport:
+    """How styles are obeyed.
+
+    recognised: the share of pictures, made in colors estimated from a photo alone, whose facade color is
+    nearest to that photo's own, of all styles. recognised_estimates: the same of the estimates themselves.
+    fidelity_lost: how far the label fidelity of the worst style is below that of the default colors.
+    """
+
+    styles: tuple[str, ...]
+    maps: tuple[str, ...]
+    classes: dict[str, ClassObedience]
+    recognised: float
+    recognised_estimates: float
+    default_fidelity: float
+    fidelity_lost: float
+
+    def missed(self) -> list[str]:
+        """What misses its mark, a line each."""
+        lines = [
+            f"{name} is off by {found.mean_levels:.1f} levels of 255 (at most {MOST_LEVELS:.0f})"
+            for name, found in self.classes.items()
+            if found.mean_levels > MOST_LEVELS
+        ]
+        if self.recognised < LEAST_RECOGNISED:
+            lines.append(f"{self.recognised:.0%} of photos are recognised (at least {LEAST_RECOGNISED:.0%})")
+        if self.fidelity_lost > MOST_FIDELITY_LOST:
+            lost = f"{self.fidelity_lost:.3f} of label fidelity"
+            lines.append(f"a style loses {lost} (at most {MOST_FIDELITY_LOST})")
+        return lines
+
+    def to_json(self) -> dict[str, object]:
+        """The report, and what misses its mark."""
+        return {**asdict(self), "missed": self.missed()}
+
+
+def measure(
+    exam: Exam, generator: Generator, label_set: LabelSet, on_progress: OnProgress = lambda n: None
+) -> StyleReport:
+    """How the generator obeys the styles of `N_STYLES` val pairs on `N_MAPS` val label maps; takes colors."""
+    styles, maps = exam.val.spread(N_STYLES), exam.val.spread(N_MAPS)
+    classes, photos = exam.val.classes[maps], exam.val.photos[styles]
+    asked = exam.own_colors(generator)[styles]
+    estimated = np.stack([generator.estimate_colors(photo) for photo in photos])
+    chooser = resolve_style(Style(), generator)
+    default = make(generator, classes, np.stack([chooser.choose(one) for one in classes]))
+    default_fidelity = _fidelity(exam.bench, default, classes, exam.n_classes)
+    got, recolored, fidelities = [], [], []
+    for colors, estimate in zip(asked, estimated, strict=True):
+        pictures = make(generator, classes, np.repeat(colors[None], len(maps), axis=0))
+        got.append(_colors(pictures, classes, exam.n_classes))
+        fidelities.append(_fidelity(exam.bench, pictures, classes, exam.n_classes))
+        pictures = make(generator, classes, np.repeat(estimate[None], len(maps), axis=0))
+        recolored.append(_colors(pictures, classes, exam.n_classes))
+        on_progress(1)
+    facade = label_set.index_of("facade") if "facade" in label_set.classes else 0
+    facades = exam.colors_of(exam.val.photos)[styles, facade]
+    return StyleReport(
+        styles=tuple(exam.val.names[i] for i in styles),
+        maps=tuple(exam.val.names[i] for i in maps),
+        classes=_by_class(asked, np.stack(got), label_set),
+        recognised=recognised(np.stack(recolored)[:, :, facade], facades),
+        recognised_estimates=recognised(estimated[:, None, facade], facades),
+        default_fidelity=default_fidelity,
+        fidelity_lost=default_fidelity - min(fidelities),
+    )
+
+
+def recognised(found: NDArray[np.float32], true: NDArray[np.float32]) -> float:
+    """The share of colors found (S, M, 3) whose nearest true color (S, 3) is that of their own style.
+
+    NaN colors are left out: their pictures show no such class. 0 where no color is left.
+    """
+    apart = np.square(found[:, :, None] - true).sum(-1)  # (S, M, S), NaN where either color is
+    own = np.diagonal(apart, axis1=0, axis2=2).T  # (S, M)
+    counted = np.isfinite(own)
+    right = own <= np.where(np.isnan(apart), np.inf, apart).min(-1)
+    return float(right[counted].mean()) if counted.any() else 0.0
+
+
+def _by_class(
+    asked: NDArray[np.float32], got: NDArray[np.float32], label_set: LabelSet
+) -> dict[str, ClassObedience]:
+    """asked: (S, K, 3); got: (S, M, K, 3), NaN where a map shows too little of a class."""
+    off: Floats = 255 * np.abs(got.astype(np.float64) - asked[:, None])
+    names = [name for name in NAMED_CLASSES if name in label_set.classes] or list(label_set.classes)
+    found = {}
+    for name in names:
+        levels = off[:, :, label_set.index_of(name)].reshape(-1, 3)
+        levels = levels[~np.isnan(levels).any(1)]
+        if len(levels):
+            within = float((levels.max(1) <= MOST_LEVELS).mean())
+            found[name] = ClassObedience(len(levels), float(levels.mean()), within)
+    return found
+
+
+def _colors(pictures: Pictures, classes: NDArray[np.uint8], n_classes: int) -> NDArray[np.float32]:
+    return metrics.class_colors(pictures, classes, np.ones_like(classes, bool), n_classes)
+
+
+def _fidelity(bench: Bench, pictures: Pictures, classes: NDArray[np.uint8], n_classes: int) -> float:
+    confused = metrics.confusion(classes, bench.look(pictures).parsed, np.ones_like(classes, bool), n_classes)
+    return float(np.nanmean(metrics.class_ious(confused)))
