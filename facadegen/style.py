@@ -35,7 +35,7 @@ class Style:
     by name, before anything else. seed: which of the generator's color sets, the same for all label maps.
 
     Raises:
-        UsageError: choices that exclude each other.
+        UsageError: choices that exclude each other, or a color that is none.
     """
 
     reference: Path | None = None
@@ -45,6 +45,9 @@ class Style:
     def __post_init__(self) -> None:
         if self.reference is not None and self.seed is not None:
             raise UsageError("a seed picks colors and a style picture gives them; use one of the two")
+        for name, color in self.colors:
+            if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+                raise UsageError(f"class {name!r}: color {color!r} is not three numbers 0..255")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +73,9 @@ class ColorChooser:
         if self.reference is not None:
             colors = self.reference.copy()
         else:
-            start = _content_hash(classes) if self.seed is None else self.seed
-            order = _far_apart(
-                self.color_sets, start % len(self.color_sets), self._weights(classes), variant + 1
-            )
+            number = _content_hash(classes) if self.seed is None else self.seed
+            start = number % len(self.color_sets)
+            order = _far_apart(self.color_sets, start, self._weights(classes), variant + 1)
             colors = self.color_sets[order[variant]].copy()
         for class_id, color in self.by_hand.items():
             colors[class_id] = color
@@ -99,9 +101,7 @@ def resolve_style(style: Style, generator: ColorSource, variants: int = 1) -> Co
     """
     label_set = generator.card.label_set
     _check_possible(style, generator, variants)
-    unpainted = frozenset(
-        {label_set.classes.index("background")} if "background" in label_set.classes else ()
-    )
+    unpainted = frozenset(class_id for class_id, name in enumerate(label_set.classes) if name == "background")
     by_hand: dict[int, tuple[float, float, float]] = {}
     for name, (red, green, blue) in style.colors:
         class_id = label_set.index_of(name)
@@ -133,7 +133,8 @@ def complete_colors(partial: Colors, color_sets: npt.NDArray[np.float32]) -> Col
     squared = np.square(color_sets - partial).sum(axis=2)  # (M, K), NaN where either lacks the class
     shared = np.isfinite(squared)
     distances = np.where(shared, squared, 0).sum(axis=1) / np.maximum(shared.sum(axis=1), 1)
-    distances[~shared.any(axis=1)] = np.inf if shared.any() else 0
+    if shared.any():
+        distances[~shared.any(axis=1)] = np.inf  # nothing to compare is not alike
     complete = partial.copy()
     for class_id in np.flatnonzero(np.isnan(partial).any(axis=1)):
         having = np.flatnonzero(np.isfinite(color_sets[:, class_id]).all(axis=1))

@@ -1,6 +1,7 @@
 """What binds a weights file and facadegen, held by the tests' own weights and by the shipped ones."""
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -52,7 +53,9 @@ def test_importing_facadegen_costs_no_heavy_import() -> None:
 
 def test_weights_run_where_training_cannot_be_imported(weights: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN_WITHOUT_TRAINING, weights], capture_output=True
+        [sys.executable, "-W", "error", "-c", RUN_WITHOUT_TRAINING, weights],
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr.decode()
     generator = load(weights, "cpu", "fp32")

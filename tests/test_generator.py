@@ -65,14 +65,18 @@ def test_a_picture_is_the_same_in_any_batch(tiny_weights: Path, precision: str) 
     np.testing.assert_array_equal(made_by.generate(classes[::-1], colors[::-1]), singles[::-1])
 
 
-def test_a_picture_is_the_same_with_any_number_of_threads(
-    tiny_generator: Generator, torch_threads: None
+@pytest.mark.parametrize("one_thread_px", [0, 1_000_000])
+def test_pictures_are_the_same_with_any_number_of_threads(
+    tiny_weights: Path, one_thread_px: int, monkeypatch: pytest.MonkeyPatch, torch_threads: None
 ) -> None:
-    classes, colors = blocks(1, 96, 72), tiny_generator.color_sets[:1]
-    device.limit_threads(1)
-    single = tiny_generator.generate(classes, colors)
-    device.limit_threads(3)
-    np.testing.assert_array_equal(tiny_generator.generate(classes, colors), single)
+    monkeypatch.setattr(generator, "ONE_THREAD_PX", one_thread_px)
+    made = []
+    for threads in (1, 3):
+        device.limit_threads(threads)
+        made_by = load(tiny_weights, "cpu", "fp32")
+        made.append(made_by.generate(blocks(5, 96, 72), made_by.color_sets[:5]))
+        assert torch.get_num_threads() == threads  # as it was for whatever else the program does
+    np.testing.assert_array_equal(made[0], made[1])
 
 
 def test_lots_that_are_not_full_lose_and_mix_nothing(

@@ -1,5 +1,6 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -158,9 +159,11 @@ def test_a_color_by_hand_is_obeyed_in_all_variants_and_changes_nothing_else(styl
         ((("fasade", BRICK),), "no class 'fasade', did you mean 'facade'"),
         ((("facade", BRICK), ("Facade", BRICK)), "'Facade' is given two colors"),
         ((("background", BRICK),), "'background' takes no color"),
+        ((("facade", (256, 0, 0)),), "not three numbers 0..255"),
+        ((("facade", (1, 2)),), "not three numbers 0..255"),
     ],
 )
-def test_colors_that_cannot_be(colors: tuple[tuple[str, Color], ...], problem: str) -> None:
+def test_colors_that_cannot_be(colors: Any, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         resolve_style(Style(colors=colors), Source())
 

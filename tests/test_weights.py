@@ -87,6 +87,30 @@ def test_a_card_in_a_foreign_module(tmp_path: Path) -> None:
     assert_refused(path, "has no color_sets, expected (M, 12, 3)")
 
 
+class WrongForward(torch.nn.Module):
+    """All that a weights file must have, but a forward that takes classes alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("color_sets", torch.zeros(1, 12, 3))
+
+    def forward(self, classes: torch.Tensor) -> torch.Tensor:
+        return classes
+
+    @torch.jit.export
+    def estimate_colors(self, photo: torch.Tensor) -> torch.Tensor:
+        return photo
+
+
+def test_a_module_that_does_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module = torch.jit.script(WrongForward())
+        module.save(str(path), _extra_files={weights.CARD_NAME: json.dumps(CARD.to_json())})
+    assert_refused(path, "fails at a test picture: ")
+
+
 def test_a_newer_format(tmp_path: Path) -> None:
     path = save_tiny(tmp_path / "newer.pt", format_version=2, stride="all new")
     assert_refused(path, "in weights format 2, expected format 1", "update facadegen")
