@@ -5,10 +5,12 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO_S = 0.3  # `timeout` and others signal the process and its group: once may come as twice
 _SHOW_CURSOR = b"\x1b[?25h"  # a progress display hides it
 
 
@@ -47,14 +49,18 @@ def stop_on_signals(last_words: Callable[[], None]) -> Iterator[Stop]:
 
 
 def _listen(reader: socket.socket, stop: Stop, last_words: Callable[[], None]) -> None:
+    asked_s = 0.0
     while number := reader.recv(1):
         if number[0] not in _SIGNALS:
             continue
         exit_code = 128 + number[0]
         if stop.is_set():
+            if time.monotonic() - asked_s < ECHO_S:
+                continue
             last_words()
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)
             os._exit(exit_code)
         stop.exit_code = exit_code
+        asked_s = time.monotonic()
         stop.set()
