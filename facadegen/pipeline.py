@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from facadegen import labels, output
-from facadegen.conveyor import Conveyor, Stages
+from facadegen.conveyor import Conveyor, Stages, available_cpus
 from facadegen.discover import Job
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
@@ -25,8 +25,9 @@ from facadegen.weights import Card
 
 Pixels = npt.NDArray[np.uint8]
 
-CPU_BATCH_SIZE = 4  # a CPU makes one picture at a time, so more would only wait longer for the first
 GPU_BATCH_SIZE = 32
+BATCH_PER_CPU = 2  # small pictures are made one per CPU; more in a batch would wait longer to be written
+CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may lag: a change must not look older
 SIZES_PX = range(16, 16385)  # of the shorter side
 
 
@@ -147,7 +148,8 @@ class Pipeline:
 
     def __init__(self, generator: Maker, settings: Settings) -> None:
         on_gpu = getattr(generator.device, "type", "cpu") != "cpu"
-        self._batch_size = settings.batch_size or (GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE)
+        suiting = GPU_BATCH_SIZE if on_gpu else min(BATCH_PER_CPU * available_cpus(), GPU_BATCH_SIZE)
+        self._batch_size = settings.batch_size or suiting
         self._line = _Line(generator, resolve_style(settings.style, generator, settings.variants), settings)
 
     def run(self, jobs: Iterable[Job], stop: threading.Event | None = None) -> Iterator[Outcome]:
@@ -191,7 +193,7 @@ class _Line:
 
     def read(self, job: Job) -> list[_Piece]:
         self.started[job] = time.monotonic()
-        read_ns = max(time.time_ns(), output.changed_ns(job.source))
+        read_ns = max(time.time_ns() - CLOCK_TICK_NS, output.changed_ns(job.source))
         label_map = labels.decode(job.source, self._label_set, self._settings.labels)
         classes = _resized(label_map.classes, self._settings.size_px)
         padded = pad_to_stride(classes[None], self._generator.card.stride)[0]

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -25,6 +25,7 @@ from facadegen.watch import WatchEvent
 
 PLAIN_INTERVAL_S = 10.0  # between progress lines where stderr is no terminal
 RECENT_EVENTS = 6
+_NAME_WIDTH = 36
 
 Clock = Callable[[], float]
 
@@ -47,14 +48,12 @@ class BatchReport:
         self._began_s = self._told_s = clock()
         self._progress = Progress(
             TextColumn("{task.completed}/{task.total}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             _SpeedColumn(),
-            TimeRemainingColumn(compact=True),
             _FailedColumn(),
             TextColumn("{task.description}", markup=False, table_column=_one_line()),
             console=self._console,
             transient=True,
-            expand=True,
             redirect_stdout=False,
             disable=not self._is_live,
         )
@@ -98,7 +97,7 @@ class BatchReport:
         if self._as_json:
             _print_json(_record(outcome))
         if self._bar is not None:
-            name = printable(outcome.job.source)
+            name = _tail(printable(outcome.job.source))
             self._progress.update(self._bar, advance=1, description=name, failed=self._counts["failed"])
             self._tell_plainly()
 
@@ -223,7 +222,7 @@ class WatchReport:
         lines += [Text(line, style="red" if "  failed  " in line else "dim") for line in self._recent]
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
-        return Group(*lines)
+        return Group(*lines, Text())  # the terminal echoes ^C below, where it cannot break a line
 
     def _sums(self) -> str:
         parts = [f"{self._counts['made']} made", f"{len(self._failures)} failed"]
@@ -237,7 +236,10 @@ class WatchReport:
 
 class _SpeedColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+        if not task.speed or task.remaining is None:
+            return Text("")
+        left = _duration(task.remaining / task.speed)
+        return Text(f"{task.speed:.1f}/s, {left} left", style="progress.data.speed")
 
 
 class _FailedColumn(ProgressColumn):
@@ -257,7 +259,12 @@ def _takes_drawing(console: Console, as_json: bool) -> bool:
 
 
 def _one_line() -> Column:
-    return Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    return Column(no_wrap=True, overflow="ellipsis")
+
+
+def _tail(name: str) -> str:
+    """The end of a long name: a line as wide as the terminal is broken by the ^C that a terminal echoes."""
+    return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
