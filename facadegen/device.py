@@ -77,9 +77,14 @@ def single_thread_pool() -> ThreadPoolExecutor:
     together = torch.get_num_threads()
     threads = min(together, _MAX_POOL_THREADS)
     started = threading.Barrier(threads + 1)
-    pool = ThreadPoolExecutor(threads, "facadegen-torch", torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(threads, "facadegen-torch", _keep_to_one_thread)
     for _ in range(threads):
         pool.submit(started.wait)
     started.wait()
     torch.set_num_threads(together)  # what was set in the pool's threads became the default of all later ones
     return pool
+
+
+def _keep_to_one_thread() -> None:
+    torch.get_num_threads()  # torch sets up each thread when first asked, which would undo the next line
+    torch.set_num_threads(1)

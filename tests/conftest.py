@@ -1,8 +1,10 @@
 """What the tests share: a tiny weights file, and the generator in it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from pairs import save_pairs
 from tiny import save_tiny
 
@@ -14,6 +16,14 @@ from facadegen.generator import Generator, load
 def one_thread() -> None:
     """For networks this tiny, threads would only wait for each other."""
     limit_threads(1)
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    """For tests that change the number of torch's threads: as it was, afterwards."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,16 @@ def test_bf16_is_read_from_the_cpu_where_torch_cannot_tell(
     assert device.cpu_is_made_for_bf16() is made_for_it
     monkeypatch.setattr(device, "_CPU_INFO", tmp_path / "none")
     assert device.cpu_is_made_for_bf16() is False
+
+
+def test_threads_of_a_pool_use_no_others(torch_threads: None) -> None:
+    device.limit_threads(3)
+    with device.single_thread_pool() as pool:
+        here = threading.Barrier(3)
+
+        def count(_: int) -> int:
+            here.wait()  # so that each of the three threads is asked
+            return torch.get_num_threads()
+
+        assert list(pool.map(count, range(3))) == [1, 1, 1]
+    assert torch.get_num_threads() == 3

@@ -1,5 +1,4 @@
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +26,6 @@ def blocks(count: int, height: int, width: int, seed: int = 0) -> Pixels:
 
 def levels_apart(one: Pixels, other: Pixels) -> Pixels:
     return np.abs(one.astype(np.int16) - other).astype(np.uint8)
-
-
-@pytest.fixture
-def torch_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (23, 7), (64, 32), (100, 75)])
