@@ -80,6 +80,7 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
             for outcome, latency_s in desk.make(paths, stop):
                 report.add(outcome, latency_s)
             report.waiting(0)
+            report.forget_missing()
         report.finish()
     return int(flags.once and report.failed)
 

@@ -27,7 +27,7 @@ Pixels = npt.NDArray[np.uint8]
 
 GPU_BATCH_SIZE = 32
 BATCH_PER_CPU = 2  # small pictures are made one per CPU; more in a batch would wait longer to be written
-CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may lag: a change must not look older
+CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may be this much behind
 SIZES_PX = range(16, 16385)  # of the shorter side
 
 

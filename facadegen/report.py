@@ -5,6 +5,7 @@ the terminal with control characters escaped and are never read as markup.
 """
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -192,6 +193,10 @@ class WatchReport:
             self._log("made", self._last)
         if self._as_json:
             _print_json(_record(outcome) | {"latency_s": round(latency_s, 3)})
+
+    def forget_missing(self) -> None:
+        """Drops the failures of files that are gone: over months they would only pile up."""
+        self._failures = {path: why for path, why in self._failures.items() if os.path.lexists(path)}
 
     def event(self, event: WatchEvent) -> None:
         """Shows something about the watching itself."""

@@ -115,11 +115,14 @@ class Process:
     def events(self) -> list[str]:
         return [record["event"] for record in self.records() if "event" in record]
 
+    def said(self) -> str:
+        return self.log.with_suffix(".err").read_text(encoding="utf-8")
+
     def wait_until(self, condition: Callable[[], bool]) -> None:
         until_s = time.monotonic() + PATIENCE_S
         while not condition():
-            assert self.process.poll() is None, self.log.with_suffix(".err").read_text(encoding="utf-8")
-            assert time.monotonic() < until_s, self.log.with_suffix(".err").read_text(encoding="utf-8")
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < until_s, self.said()
             time.sleep(0.01)
 
     def wait_for(self, name: str, status: str) -> None:
@@ -156,6 +159,10 @@ def test_a_day_in_the_life_of_a_watched_folder(drops: Path, tmp_path: Path, tiny
     save_map(drops / "broken.png", 3)
     watch.wait_for("broken.png", "made")
 
+    (drops / "gone.png").write_bytes(b"no picture")
+    watch.wait_for("gone.png", "failed")
+    (drops / "gone.png").unlink()
+
     shutil.rmtree(drops / "facades")
     (drops / "facades").write_bytes(b"in the way")
     save_map(drops / "late.png", 4)
@@ -164,6 +171,7 @@ def test_a_day_in_the_life_of_a_watched_folder(drops: Path, tmp_path: Path, tiny
     watch.wait_for("late.png", "made")
 
     assert watch.end() == 0
+    assert watch.said().endswith("6 made, 0 failed\n")
     made = sorted(name for name, status in watch.statuses() if status == "made")
     assert made == ["before.png", "broken.png", "half.png", "late.png", "moved.png", "saved.png"]
     assert ("half.png", "failed") not in watch.statuses()
