@@ -127,6 +127,12 @@ def test_judge_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         judge.Judge()
 
 
+def test_inception_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    with pytest.raises(TrainingError, match="pip install torch-fidelity"):
+        judge.load_inception()
+
+
 def test_referee_learns_to_parse(exam: scores.Exam, anchors: dict[str, scores.Row]) -> None:
     found = value(anchors["real photos, in halves"], "label_fidelity")
     assert found > 0.4, "four classes that fill large areas"

@@ -101,7 +101,9 @@ class Results:
             ],
             "features": NAME if options.features == "lite2" else options.features,
             "referee": {
-                "command": options.referee.command(options.data),
+                "command": options.referee.command(
+                    options.data, self.contestants[-1].generator.card.native_size_px
+                ),
                 "recipe": asdict(options.referee),
                 "file": str(self.referee_file),
             },
@@ -126,6 +128,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
     contestants = _contestants(options)
     card = contestants[-1].generator.card
     n_classes = len(card.label_set.classes)
+    inception = load_inception().to(device) if options.features == "inception" else None
     with Stages(console) as stages:
         train, val = (
             read_gallery(
@@ -149,7 +152,6 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
             options.cache,
             stages.start("training the referee"),
         )
-        inception = load_inception().to(device) if options.features == "inception" else None
         bench = Bench(judge, referee, device, inception)
         exam = Exam(bench, val, train, card.label_set, options.seed, stages.count("looking at pictures"))
         rows = exam.anchors()

@@ -52,11 +52,11 @@ class RefereeRecipe:
         if min(self.steps, self.batch_size, self.width) < 1:
             raise UsageError("a referee needs at least one step, one picture a step and one channel")
 
-    def command(self, folder: Path) -> str:
+    def command(self, folder: Path, size_px: int) -> str:
         """The command that trains this referee."""
-        return shlex.join(
-            f"python -m training.referee --data {folder} --seed {self.seed} --steps {self.steps}".split(" ")
-        )
+        options = {"data": folder, "seed": self.seed, "steps": self.steps, "size-px": size_px}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return shlex.join(["python", "-m", "training.referee", *words])
 
 
 class Referee(nn.Module):
