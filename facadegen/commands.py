@@ -70,13 +70,14 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
     with stop_on_signals(output.abandon) as stop, report:
         pipeline = _pipeline(options, settings)
         output.prepare(out_root)
+        output.clean_leftovers(Path(folder) for folder, _, _ in os.walk(out_root))
         rule = Rule.between(directory, out_root)
         watcher = Watcher(
             directory, rule.takes, watch_options, stop, is_entered=rule.enters, on_event=report.event
         )
         desk = _Desk(directory, out_root, naming, settings, pipeline, watcher)
         for paths in watcher:
-            report.waiting(len(paths))
+            report.waiting(len(paths) + watcher.pending)
             for outcome, latency_s in desk.make(paths, stop):
                 report.add(outcome, latency_s)
             report.waiting(0)
@@ -103,7 +104,7 @@ class _Desk:
         self._settings = settings
         self._pipeline = pipeline
         self._watcher = watcher
-        self._cleaned: set[Path] = set()
+        self._out_is_inside = Rule.between(directory, out_root).out_root is not None
         self._began_ns = time.time_ns()
 
     def make(self, paths: list[Path], stop: Stop) -> Iterator[tuple[Outcome, float]]:
@@ -111,11 +112,10 @@ class _Desk:
 
         After `stop`, files that were begun are finished.
         """
-        if self._out_root.is_relative_to(self._directory):
+        if self._out_is_inside and self._directory.is_dir():
             with suppress(OSError):  # which writing will tell of
-                self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the watched folder
+                self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the folder, which came back
         jobs, twins = self._without_twins(paths)
-        self._clean({target.parent for job in jobs for target in job.targets})
         to_run, settled = sort_out(jobs, self._settings)
         for outcome in (*twins, *settled):
             yield outcome, 0.0
@@ -136,10 +136,6 @@ class _Desk:
                 problem = f"{job.targets[0]} would be made from {twin.name}, too; rename one of them"
                 twins.append(Outcome(job, "failed", error=LabelMapError(problem, path)))
         return jobs, twins
-
-    def _clean(self, folders: set[Path]) -> None:
-        output.clean_leftovers(folders - self._cleaned)
-        self._cleaned |= folders
 
     def _postponed(self, outcome: Outcome) -> bool:
         """Whether a failure is none (yet): half a file that is still growing, or one that is gone by now."""

@@ -9,12 +9,12 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
@@ -26,7 +26,7 @@ from facadegen.watch import WatchEvent
 
 PLAIN_INTERVAL_S = 10.0  # between progress lines where stderr is no terminal
 RECENT_EVENTS = 6
-_NAME_WIDTH = 36
+_NAME_WIDTH = 40  # of the file at work; its end says most
 
 Clock = Callable[[], float]
 
@@ -47,7 +47,7 @@ class BatchReport:
         self._pictures = 0
         self._failures: list[FacadegenError] = []
         self._began_s = self._told_s = clock()
-        self._progress = Progress(
+        self._progress = _Bars(
             TextColumn("{task.completed}/{task.total}", markup=False),
             BarColumn(bar_width=20),
             _SpeedColumn(),
@@ -153,6 +153,7 @@ class WatchReport:
         self._last = ""
         self._recent: tuple[str, ...] = ()  # replaced as a whole: another thread draws it
         self._failures: dict[Path, str] = {}  # of files that were not made since
+        self._unreadable = False  # some folder was
         self._live: Live | None = None
         if not quiet and _takes_drawing(self._console, as_json):
             self._live = Live(
@@ -170,7 +171,7 @@ class WatchReport:
 
     @property
     def failed(self) -> bool:
-        return bool(self._failures)
+        return self._unreadable or bool(self._failures)
 
     def waiting(self, count: int) -> None:
         """So many files are ready and not yet done."""
@@ -202,6 +203,7 @@ class WatchReport:
         """Shows something about the watching itself."""
         path = "" if event.path == self._directory else f"{self._name(event.path)}: "
         self._log("watch", path + printable(event.text))
+        self._unreadable |= event.kind == "unreadable"
         if self._as_json:
             _print_json({"event": event.kind, "path": str(event.path), "text": event.text})
 
@@ -227,7 +229,7 @@ class WatchReport:
         lines += [Text(line, style="red" if "  failed  " in line else "dim") for line in self._recent]
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
-        return Group(*lines, Text())  # the terminal echoes ^C below, where it cannot break a line
+        return Group(*lines, Text())  # for ^C, see _Bars
 
     def _sums(self) -> str:
         parts = [f"{self._counts['made']} made", f"{len(self._failures)} failed"]
@@ -237,6 +239,14 @@ class WatchReport:
 
     def _name(self, path: Path) -> str:
         return printable(path.relative_to(self._directory) if path.is_relative_to(self._directory) else path)
+
+
+class _Bars(Progress):
+    """A progress display with an empty line below, where a terminal's echo of ^C cannot break the bar."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text()
 
 
 class _SpeedColumn(ProgressColumn):
@@ -268,7 +278,6 @@ def _one_line() -> Column:
 
 
 def _tail(name: str) -> str:
-    """The end of a long name: a line as wide as the terminal is broken by the ^C that a terminal echoes."""
     return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
 
 

@@ -108,6 +108,11 @@ class Watcher:
         finally:
             self._lookout.close()
 
+    @property
+    def pending(self) -> int:
+        """Files that were heard of and are not yet handed out."""
+        return self._readiness.pending
+
     def step(self) -> list[Path]:
         """What is ready now; never waits."""
         now_s = self._clock()
@@ -140,7 +145,7 @@ class Watcher:
         for name, closed in news.files.items():
             if self._is_input(self._directory / name):
                 self._readiness.heard(name, now_s, closed)
-        for folder in news.folders:
+        for folder in filter(lambda folder: self._is_entered(self._directory / folder), news.folders):
             for name, identity in self._scan(folder):
                 self._readiness.scanned(name, identity, now_s)
 
@@ -197,9 +202,7 @@ class Watcher:
         ready = [self._directory / name for name in self._readiness.take(now_s, self._look, MAX_SET)]
         missed, self._missed = self._readiness.missed - self._missed, self._readiness.missed
         if missed:
-            self._say(
-                "missed", f"{missed} files came without an event; on a network mount, use --poll SECONDS"
-            )
+            self._say("missed", f"without an event came {missed}: on a network mount, use --poll SECONDS")
         return ready
 
     def _what_is_there(self) -> Iterator[list[Path]]:
@@ -215,9 +218,7 @@ class Watcher:
         while not self._stop.is_set() and (ready := self._take(ready_s)):
             yield ready
         if self._readiness.pending and not self._stop.is_set():
-            self._say(
-                "busy", f"{self._readiness.pending} files are still being written, left for the next time"
-            )
+            self._say("busy", f"still being written, left for the next time: {self._readiness.pending}")
 
     def _wait(self) -> None:
         """Waits for news, for the next look that is due, or for a tick."""

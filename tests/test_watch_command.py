@@ -1,6 +1,8 @@
 """`facadegen watch` as a user runs it: what appears in the folder becomes facades, whatever happens to it."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facadegen import output
 from facadegen.cli import main
 from facadegen.palettes import FACADES
 
@@ -65,6 +68,17 @@ def test_once_makes_what_is_there_and_nothing_again(drops: Path, once: Once) -> 
     assert once() == (0, {"a.png": "made", "b.png": "current"})
 
 
+def test_what_a_killed_run_left_is_cleaned_up(drops: Path, once: Once) -> None:
+    save_map(drops / "a.png")
+    once()
+    name = output._temp_name().replace(f"-{os.getpid()}-", f"-{2**22 + 1}-")  # of no process
+    left = drops / "facades" / "deep" / name
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    assert once() == (0, {"a.png": "current"})
+    assert not left.exists()
+
+
 def test_once_ends_with_1_where_a_file_failed(drops: Path, once: Once) -> None:
     save_map(drops / "a.png")
     (drops / "broken.png").write_bytes(b"no picture")
@@ -80,6 +94,16 @@ def test_two_maps_for_one_facade_both_fail_until_one_is_renamed(drops: Path, onc
     assert (drops / "facades" / "a.png").read_bytes() == before
     (drops / "a.bmp").rename(drops / "b.bmp")
     assert once() == (0, {"a.png": "current", "b.bmp": "made"})
+
+
+def test_once_ends_with_1_where_a_folder_cannot_be_read(
+    drops: Path, once: Once, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("facadegen.watch.os.scandir", refuse)
+    assert once() == (1, {})
 
 
 def test_an_output_folder_that_cannot_be_is_an_error(drops: Path, tiny_weights: Path) -> None:
