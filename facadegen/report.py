@@ -48,10 +48,10 @@ class BatchReport:
         self._failures: list[FacadegenError] = []
         self._began_s = self._told_s = clock()
         self._progress = _Bars(
-            TextColumn("{task.completed}/{task.total}", markup=False),
+            TextColumn("{task.completed}/{task.total}", markup=False, table_column=_one_line()),
             BarColumn(bar_width=20),
-            _SpeedColumn(),
-            _FailedColumn(),
+            _SpeedColumn(_one_line()),
+            _FailedColumn(_one_line()),
             TextColumn("{task.description}", markup=False, table_column=_one_line()),
             console=self._console,
             transient=True,
@@ -305,7 +305,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest_s = divmod(round(seconds), 60)
     return f"{minutes} min {rest_s} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
