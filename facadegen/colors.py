@@ -28,7 +28,7 @@ class ColorTables:
     """What `codes` of colors mean in each of P palettes of K classes.
 
     distance: uint8 (P, codes), to the closest color of the palette, at most FAR.
-    classes: uint8 (P, codes), the class of that color, or UNCLEAR where it is farther than `noise` (P).
+    classes: uint8 (P, codes), the class of that color. noise: (P), how far from it still is that class.
     """
 
     distance: npt.NDArray[np.uint8]
@@ -105,7 +105,6 @@ def _tables(label_set: LabelSet, *channels: npt.NDArray[np.float32]) -> ColorTab
             classes[palette_id][closer] = class_id
             nearest[closer] = squared[closer]
         distance[palette_id] = np.minimum(np.ceil(np.sqrt(nearest)), FAR)
-        classes[palette_id][distance[palette_id] > noise[palette_id]] = UNCLEAR
     return ColorTables(distance.reshape(count, -1), classes.reshape(count, -1), noise)
 
 

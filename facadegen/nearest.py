@@ -14,29 +14,28 @@ ColorsAt = Callable[[Places], npt.NDArray[np.uint8]]
 
 REACH_PX = 5  # the edges of a JPEG or of smooth drawing are not wider
 _SUPPORT = 5  # of the 8 neighbors of a pixel at a straight edge are of its class
-_BLEND_PX = 3  # how far from a blend the two classes may be that it is made of
 
 
-def drop_blends(classes: Classes, blends: Blends) -> Classes:
-    """The class map (H, W) with UNCLEAR where a thin third class stands between two that mix to its color."""
-    margin = _BLEND_PX
-    padded = np.pad(classes, margin, constant_values=UNCLEAR)
+def drop_blends(classes: Classes, blends: Blends, reach_px: int) -> Classes:
+    """The class map (H, W) with UNCLEAR where a thin third class stands between two that mix to its color.
+
+    The two are the first ones to be met on opposite sides, at most `reach_px` away.
+    """
+    padded = np.pad(classes, reach_px, constant_values=UNCLEAR)
     height, width = classes.shape
     support = np.zeros(classes.shape, np.uint8)
     for down, right in itertools.product((-1, 0, 1), repeat=2):
         if down or right:
-            top, left = margin + down, margin + right
+            top, left = reach_px + down, reach_px + right
             support += padded[top : top + height, left : left + width] == classes
     suspects = np.flatnonzero((support < _SUPPORT) & (classes != UNCLEAR))
-    row, column = np.divmod(suspects, width)
-    stride = width + 2 * margin
-    places = (row + margin) * stride + column + margin
+    places = _places_in_padded(suspects, width, reach_px)
     around = np.minimum(padded.ravel(), len(blends.colors))
-    own = around[places]
+    stride = width + 2 * reach_px
     mixed = np.zeros(len(places), bool)
-    for distance, step in itertools.product(range(1, _BLEND_PX + 1), (1, stride, stride + 1, stride - 1)):
-        offset = distance * step
-        mixed |= blends.between[own, around[places - offset], around[places + offset]]
+    for step in (1, stride, stride + 1, stride - 1):
+        ends = [_first_other(around, places, towards, reach_px) for towards in (-step, step)]
+        mixed |= blends.between[around[places], ends[0], ends[1]]
     kept = classes.copy()
     kept.ravel()[suspects[mixed]] = UNCLEAR
     return kept
@@ -54,8 +53,7 @@ def fill_near(classes: Classes, blends: Blends, colors_at: ColorsAt) -> Classes:
     stride = width + 2 * margin
     filled = classes.copy()
     todo = np.flatnonzero(classes == UNCLEAR)
-    row, column = np.divmod(todo, width)
-    places = (row + margin) * stride + column + margin
+    places = _places_in_padded(todo, width, margin)
     for ring in _rings(margin):
         if not len(todo):
             break
@@ -99,6 +97,25 @@ def _half(classes: Classes) -> Classes:
     even = np.pad(classes, ((0, height % 2), (0, width % 2)), constant_values=UNCLEAR)
     half: Classes = np.minimum(even[::2], even[1::2])  # UNCLEAR is the highest of all values
     return np.minimum(half[:, ::2], half[:, 1::2])
+
+
+def _places_in_padded(places: Places, width: int, margin: int) -> Places:
+    """Where pixels, counted row by row, are once there is a margin on all sides."""
+    row, column = np.divmod(places, width)
+    return (row + margin) * (width + 2 * margin) + column + margin
+
+
+def _first_other(around: Classes, places: Places, step: int, count: int) -> Classes:
+    """The first class that is not its own on the way of each place (N,), or what stands for none."""
+    own = around[places]
+    none = around[0]  # of the margin
+    first = np.full(len(places), none)
+    for number in range(1, count + 1):
+        met = around[places + number * step]
+        first = np.where((first == none) & (met != own), met, first)
+        if (first != none).all():
+            break
+    return first
 
 
 def _rings(radius: int) -> list[list[tuple[int, int]]]:

@@ -1,5 +1,6 @@
 """Painted label maps: pictures in the colors of a palette, alone or beside a photo."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facadegen.colors import EXACT, UNCLEAR, ColorTables, blends_of, codes_of, color_tables, tables_of
+from facadegen.colors import EXACT, FAR, UNCLEAR, ColorTables, blends_of, codes_of, color_tables, tables_of
 from facadegen.errors import LabelMapError
 from facadegen.nearest import drop_blends, fill
 from facadegen.palettes import LabelSet
@@ -18,6 +19,8 @@ from facadegen.picture import Picture
 _MAX_FAR = 0.6
 _MIN_FAR_PHOTO = 0.75
 _MAX_STRAY = 0.05  # of the pixels are not even near a clear one: more than a speck or a signature
+_USUAL = 0.9  # of the pixels that match a color
+_MIN_CLEAR = 14  # between the colors of smooth edges and those that are only rounded
 _NEAR_PX = 5  # the edges of a JPEG are not wider, nor those of smooth drawing,
 _NEAR_SHARE = 1 / 64  # of the shorter side those of a picture that was enlarged
 _BAND_PX = 2**18  # pixels worked on at a time, so that they stay in the processor's cache
@@ -34,30 +37,38 @@ class Painted:
     palette_id: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Fit:
-    """How well one palette explains the pixels of a part of a picture, transparent ones aside.
+    """How well a palette explains the pixels of a part of a picture, transparent ones aside.
 
-    far: how many match no color. residual: sum of the distances to the closest color. worst: the largest one.
+    counts: (FAR + 1,), how many pixels are how far from the closest color. noise: what still is that color.
     """
 
     palette_id: int
-    pixels: int
-    far: int
-    residual: int
-    worst: int
+    noise: int
+    counts: npt.NDArray[np.intp]
 
     def __add__(self, other: "_Fit") -> "_Fit":
-        pixels, far, residual = (
-            self.pixels + other.pixels,
-            self.far + other.far,
-            self.residual + other.residual,
-        )
-        return _Fit(self.palette_id, pixels, far, residual, max(self.worst, other.worst))
+        return _Fit(self.palette_id, self.noise, self.counts + other.counts)
+
+    @property
+    def residual(self) -> int:
+        return int(self.counts @ np.arange(len(self.counts)))
 
     @property
     def far_share(self) -> float:
-        return self.far / max(self.pixels, 1)
+        return float(self.counts[self.noise + 1 :].sum()) / max(int(self.counts.sum()), 1)
+
+    @property
+    def is_exact(self) -> bool:
+        return not self.counts[EXACT + 1 :].any()
+
+    @property
+    def clear_distance(self) -> int:
+        """How far from its palette color a color may be in this very picture, by how far most are."""
+        within = np.cumsum(self.counts[: self.noise + 1])
+        usual = int(np.searchsorted(within, _USUAL * within[-1]))
+        return min(max(2 * usual, _MIN_CLEAR), self.noise)
 
 
 def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[int]) -> Painted:
@@ -81,10 +92,10 @@ def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[in
     if fit.far_share > _MAX_FAR:
         raise _no_label_map(fit.far_share, label_set, palette_ids)
     part = picture.columns(columns)
-    classes = _classes(tables, codes[:, columns], fit.palette_id)
+    classes = _classes(tables, codes[:, columns], fit)
     if part.transparent is not None:
         classes[part.transparent] = label_set.background_id
-    if fit.worst > EXACT:
+    if not fit.is_exact:
         classes, stray_share = _settle(classes, part, label_set, fit.palette_id)
         if stray_share > _MAX_STRAY:
             raise _no_label_map(stray_share, label_set, palette_ids)
@@ -97,7 +108,7 @@ def is_painted_exactly(picture: Picture, label_set: LabelSet) -> bool:
         return False
     tables = tables_of(label_set, picture.colors.tobytes())
     used = np.bincount(picture.values.ravel(), minlength=len(picture.colors)) > 0
-    return bool((tables.classes[:, used] != UNCLEAR).all(axis=1).any())
+    return bool((tables.distance[:, used] <= np.array(tables.noise)[:, None]).all(axis=1).any())
 
 
 def _look_up(picture: Picture, label_set: LabelSet) -> tuple[ColorTables, Codes]:
@@ -117,15 +128,13 @@ def _fit(
     columns: slice,
     palette_id: int,
 ) -> _Fit:
-    fit = _Fit(palette_id, 0, 0, 0, 0)
+    counts = np.zeros(FAR + 1, np.intp)
     for rows in _bands(codes):
         distance = tables.distance[palette_id].take(codes[rows, columns])
         if transparent is not None:
             distance = distance[~transparent[rows, columns]]
-        far = int(np.count_nonzero(distance > tables.noise[palette_id]))
-        residual, worst = int(distance.sum()), int(distance.max(initial=0))
-        fit += _Fit(palette_id, distance.size, far, residual, worst)
-    return fit
+        counts += np.bincount(distance.ravel(), minlength=len(counts))
+    return _Fit(palette_id, tables.noise[palette_id], counts)
 
 
 def _best(fits: Sequence[_Fit]) -> _Fit:
@@ -136,10 +145,12 @@ def _is_pair(labels: _Fit, photo: _Fit) -> bool:
     return labels.far_share <= _MAX_FAR and photo.far_share >= _MIN_FAR_PHOTO
 
 
-def _classes(tables: ColorTables, codes: Codes, palette_id: int) -> npt.NDArray[np.uint8]:
+def _classes(tables: ColorTables, codes: Codes, fit: _Fit) -> npt.NDArray[np.uint8]:
+    """The class (H, W) of every pixel's color, UNCLEAR where it is too far from all."""
     classes = np.empty(codes.shape, np.uint8)
     for rows in _bands(codes):
-        classes[rows] = tables.classes[palette_id].take(codes[rows])
+        classes[rows] = tables.classes[fit.palette_id].take(codes[rows])
+        classes[rows][tables.distance[fit.palette_id].take(codes[rows]) > fit.clear_distance] = UNCLEAR
     return classes
 
 
@@ -149,7 +160,8 @@ def _settle(
     """The class map without UNCLEAR pixels, and the share of them that are not even near a clear one."""
     blends = blends_of(label_set, palette_id)
     near_px = max(_NEAR_PX, min(classes.shape) * _NEAR_SHARE)
-    settled, stray = fill(drop_blends(classes, blends), blends, picture.colors_at, near_px)
+    classes = drop_blends(classes, blends, math.ceil(near_px))
+    settled, stray = fill(classes, blends, picture.colors_at, near_px)
     return settled, stray / classes.size
 
 
