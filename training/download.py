@@ -49,7 +49,7 @@ FACADES = DataSet(
 )
 DATA_SETS = {FACADES.name: FACADES}
 
-app = cyclopts.App(name="python -m training.download", help="Fetch, verify and unpack a data set.")
+app = cyclopts.App(name="python -m training.download", help_format="plaintext", version_flags=[])
 
 
 @app.default

@@ -217,7 +217,7 @@ def _sheet(results: Results) -> Any:
     return contact_sheet(columns, [exam.val.names[i] for i in chosen])
 
 
-app = cyclopts.App(name="python -m training.evaluate", help_format="plaintext")
+app = cyclopts.App(name="python -m training.evaluate", help_format="plaintext", version_flags=[])
 
 
 @app.default
@@ -238,17 +238,27 @@ def main_command(
 
     Parameters
     ----------
-    weights: The weights file to score.
-    data: A folder of pairs with train and val splits.
-    baseline: Other weights to score beside it, such as those of the pix2pix recipe.
-    out: The folder for scores.json and sheet.png. The sheet shows photos: mind their license.
-    features: Whose features KID, density, coverage and nearness are in. lite2 comes with the train extra;
+    weights
+        The weights file to score.
+    data
+        A folder of pairs with train and val splits.
+    baseline
+        Other weights to score beside it, such as those of the pix2pix recipe.
+    out
+        The folder for scores.json and sheet.png. The sheet shows photos: mind their license.
+    features
+        Whose features KID, density, coverage and nearness are in. lite2 comes with the train extra;
         inception is that of papers, needs torch-fidelity, and is fetched from the network.
-    styles: Also measure how well 20 styles are obeyed on 10 label maps.
-    seed: What everything random follows from.
-    referee_steps: How long to train the parser that measures label fidelity, on the train photos.
-    cache: The folder that keeps it. Default: facadegen in the user's cache folder.
-    device: auto, cpu, cuda or mps.
+    styles
+        Also measure how well 20 styles are obeyed on 10 label maps.
+    seed
+        What everything random follows from.
+    referee_steps
+        How long to train the parser that measures label fidelity, on the train photos.
+    cache
+        The folder that keeps it. Default: facadegen in the user's cache folder.
+    device
+        auto, cpu, cuda or mps.
     """
     options = EvaluateOptions(
         weights, data, baseline, out, features, styles, seed, referee_steps, cache or default_cache(), device

@@ -198,7 +198,7 @@ def _save(referee: Referee, path: Path) -> None:
         raise OutputError(f"cannot be written: {error}", path) from error
 
 
-app = cyclopts.App(name="python -m training.referee", help_format="plaintext")
+app = cyclopts.App(name="python -m training.referee", help_format="plaintext", version_flags=[])
 
 
 @app.default
@@ -215,12 +215,18 @@ def referee(
 
     Parameters
     ----------
-    data: The folder of pairs.
-    seed: What everything random follows from.
-    steps: How many steps to train.
-    size_px: Side of the pictures that it will parse.
-    cache: The folder that keeps it. Default: facadegen in the user's cache folder.
-    device: auto, cpu, cuda or mps.
+    data
+        The folder of pairs.
+    seed
+        What everything random follows from.
+    steps
+        How many steps to train.
+    size_px
+        Side of the pictures that it will parse.
+    cache
+        The folder that keeps it. Default: facadegen in the user's cache folder.
+    device
+        auto, cpu, cuda or mps.
     """
     label_set, chosen = label_set_of((data,)), choose_device(device)
     n_classes = len(label_set.classes)
