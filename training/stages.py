@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class Stages:
-    """A line a stage; where nobody watches a terminal, just its title."""
+    """A line a stage; where there is no terminal, a plain line now and then."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -30,13 +30,13 @@ class Stages:
     def start(self, title: str) -> Callable[[int, int], None]:
         """A stage of known length: call the result with (done, total). It shows from the first call on."""
         task = self._progress.add_task(title, total=None, visible=False, count="")
-        shown = False
+        quarters = -1
 
         def on_progress(done: int, total: int) -> None:
-            nonlocal shown
-            if not shown:
-                self._say(title)
-                shown = True
+            nonlocal quarters
+            if 4 * done // total > quarters:
+                quarters = 4 * done // total
+                self._say(f"{title}: {25 * quarters} %")
             self._progress.update(task, completed=done, total=total, visible=True, count=f"{done}/{total}")
 
         return on_progress
