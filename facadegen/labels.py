@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from facadegen.errors import LabelMapError, UsageError
 from facadegen.indices import may_hold_indices, read_indices
-from facadegen.painted import is_painted_exactly, read_painted
+from facadegen.painted import outranks_indices, read_painted
 from facadegen.palettes import FACADES, RESERVED_NAMES, LabelSet, Palette
 from facadegen.picture import Picture, read_picture
 
@@ -79,7 +79,7 @@ def _read_either(picture: Picture, label_set: LabelSet) -> LabelMap:
             return _read_painted(picture, label_set, label_set.palettes)
         except LabelMapError as error:
             raise LabelMapError(f"{error.problem}; as an index map, {no_index_map.problem}") from None
-    if is_painted_exactly(picture, label_set):
+    if outranks_indices(picture, label_set):
         return _read_painted(picture, label_set, label_set.palettes)
     return LabelMap(indices, None, "index")
 

@@ -18,6 +18,7 @@ from facadegen.picture import Picture
 # have more than 0.999. Blurred and shrunken label maps come closer to photos than to clean ones.
 _MAX_FAR = 0.6
 _MIN_FAR_PHOTO = 0.75
+_MAX_FAR_INDEXED = 0.1  # smooth edges; more, and the colors have nothing to do with the classes
 _MAX_STRAY = 0.05  # of the pixels are not even near a clear one: more than a speck or a signature
 _USUAL = 0.9  # of the pixels that match a color
 _MIN_CLEAR = 14  # between the colors of smooth edges and those that are only rounded
@@ -78,17 +79,7 @@ def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[in
         LabelMapError: neither the picture nor one half of it is painted so.
     """
     tables, codes = _look_up(picture, label_set)
-    width = codes.shape[1]
-    left, right, whole = slice(0, width // 2), slice(width // 2, width), slice(0, width)
-    left_fits = [_fit(tables, codes, picture.transparent, left, palette_id) for palette_id in palette_ids]
-    right_fits = [_fit(tables, codes, picture.transparent, right, palette_id) for palette_id in palette_ids]
-    whole_fits = [of_left + of_right for of_left, of_right in zip(left_fits, right_fits, strict=True)]
-    columns, fit, photo = whole, _best(whole_fits), None
-    if width % 2 == 0:
-        if _is_pair(_best(left_fits), _best(right_fits)):
-            columns, fit, photo = left, _best(left_fits), picture.columns(right).rgb()
-        elif _is_pair(_best(right_fits), _best(left_fits)):
-            columns, fit, photo = right, _best(right_fits), picture.columns(left).rgb()
+    columns, photo_columns, fit = _find_labels(tables, codes, picture, palette_ids)
     if fit.far_share > _MAX_FAR:
         raise _no_label_map(fit.far_share, label_set, palette_ids)
     part = picture.columns(columns)
@@ -99,16 +90,37 @@ def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[in
         classes, stray_share = _settle(classes, part, label_set, fit.palette_id)
         if stray_share > _MAX_STRAY:
             raise _no_label_map(stray_share, label_set, palette_ids)
+    photo = None if photo_columns is None else picture.columns(photo_columns).rgb()
     return Painted(classes, photo, fit.palette_id)
 
 
-def is_painted_exactly(picture: Picture, label_set: LabelSet) -> bool:
-    """Whether a picture has a color table, not one of gray, and uses only such colors as one palette has."""
+def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
+    """Whether a picture has a color table, not one of gray, and is nearly all in the colors of one palette."""
     if picture.colors is None or picture.is_gray:
         return False
-    tables = tables_of(label_set, picture.colors.tobytes())
-    used = np.bincount(picture.values.ravel(), minlength=len(picture.colors)) > 0
-    return bool((tables.distance[:, used] <= np.array(tables.noise)[:, None]).all(axis=1).any())
+    tables, codes = _look_up(picture, label_set)
+    fits = [_fit(tables, codes, picture.transparent, slice(None), each) for each in range(len(tables.noise))]
+    return min(fit.far_share for fit in fits) <= _MAX_FAR_INDEXED
+
+
+def _find_labels(
+    tables: ColorTables, codes: Codes, picture: Picture, palette_ids: Sequence[int]
+) -> tuple[slice, slice | None, _Fit]:
+    """Which columns hold the label map, which its photo, if any, and the palette that explains the former best."""
+    width = codes.shape[1]
+    left, right = slice(0, width // 2), slice(width // 2, width)
+    left_fits = [_fit(tables, codes, picture.transparent, left, palette_id) for palette_id in palette_ids]
+    right_fits = [_fit(tables, codes, picture.transparent, right, palette_id) for palette_id in palette_ids]
+    left_fit, right_fit = _best(left_fits), _best(right_fits)
+    if width % 2 == 0 and _is_pair(left_fit, right_fit):
+        return left, right, left_fit
+    if width % 2 == 0 and _is_pair(right_fit, left_fit):
+        return right, left, right_fit
+    return (
+        slice(0, width),
+        None,
+        _best([one + other for one, other in zip(left_fits, right_fits, strict=True)]),
+    )
 
 
 def _look_up(picture: Picture, label_set: LabelSet) -> tuple[ColorTables, Codes]:
