@@ -1,7 +1,7 @@
 # make test    every test, in a virtual environment made on first use
 # make lint    style and types
 # make demo    examples/labels -> facades/
-# make bench   the benchmarks
+# make bench   the benchmark, a quarter of an hour; ONLY=net for one section
 # make soak    the torture tests, half an hour; SOAK_SCALE=0.1 for less
 # make clean   removes the virtual environment and what tools left
 #
@@ -27,8 +27,8 @@ lint: $(VENV)/.installed-dev
 demo: $(VENV)/.installed
 	$(BIN)/facadegen examples/labels facades
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -s tests/bench
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m tests.bench $(ONLY:%=--only %)
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/soak
@@ -42,7 +42,11 @@ $(VENV)/.installed: $(REQUIREMENTS) | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(REQUIREMENTS) | $(BIN)/python
-	$(INSTALL) '.[test,bench,lint]'
+	$(INSTALL) '.[test,lint]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(REQUIREMENTS) | $(BIN)/python
+	$(INSTALL) '.[bench]'
 	touch $@ $(VENV)/.installed
 
 $(BIN)/python:
