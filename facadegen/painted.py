@@ -95,7 +95,7 @@ def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[in
 
 
 def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
-    """Whether a picture has a color table, not one of gray, and is nearly all in the colors of one palette."""
+    """Whether a picture has a color table, not one of gray, and nearly all is in the colors of a palette."""
     if picture.colors is None or picture.is_gray:
         return False
     tables, codes = _look_up(picture, label_set)
@@ -106,7 +106,7 @@ def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
 def _find_labels(
     tables: ColorTables, codes: Codes, picture: Picture, palette_ids: Sequence[int]
 ) -> tuple[slice, slice | None, _Fit]:
-    """Which columns hold the label map, which its photo, if any, and the palette that explains the former best."""
+    """The columns that hold the label map, those of its photo, if any, and how the best palette explains it."""
     width = codes.shape[1]
     left, right = slice(0, width // 2), slice(width // 2, width)
     left_fits = [_fit(tables, codes, picture.transparent, left, palette_id) for palette_id in palette_ids]
