@@ -106,7 +106,7 @@ def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
 def _find_labels(
     tables: ColorTables, codes: Codes, picture: Picture, palette_ids: Sequence[int]
 ) -> tuple[slice, slice | None, _Fit]:
-    """The columns that hold the label map, those of its photo, if any, and how the best palette explains it."""
+    """The columns of the label map, those of its photo, if any, and how well the best palette explains it."""
     width = codes.shape[1]
     left, right = slice(0, width // 2), slice(width // 2, width)
     left_fits = [_fit(tables, codes, picture.transparent, left, palette_id) for palette_id in palette_ids]
@@ -116,11 +116,8 @@ def _find_labels(
         return left, right, left_fit
     if width % 2 == 0 and _is_pair(right_fit, left_fit):
         return right, left, right_fit
-    return (
-        slice(0, width),
-        None,
-        _best([one + other for one, other in zip(left_fits, right_fits, strict=True)]),
-    )
+    whole_fits = [of_left + of_right for of_left, of_right in zip(left_fits, right_fits, strict=True)]
+    return slice(0, width), None, _best(whole_fits)
 
 
 def _look_up(picture: Picture, label_set: LabelSet) -> tuple[ColorTables, Codes]:
