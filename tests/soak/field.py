@@ -88,7 +88,7 @@ class Command:
     def stop(self) -> int:
         """The exit status after a SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
-        return self.end(60)
+        return self.end()
 
     def kill(self) -> None:
         self.process.kill()
