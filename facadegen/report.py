@@ -56,16 +56,17 @@ class BatchReport:
             console=self._console,
             transient=True,
             redirect_stdout=False,
-            disable=not self._is_live,
         )
         self._bar: TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._is_live:
+            self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        if self._is_live:
+            self._progress.stop()
 
     @property
     def failed(self) -> bool:
@@ -104,7 +105,7 @@ class BatchReport:
 
     def finish(self, interrupted: bool = False) -> None:
         """Lists every failure with its reason, then sums up."""
-        self._progress.stop()
+        self.__exit__(None, None, None)
         for failure in self._failures:
             _say(f"facadegen: {failure}")
         if self._quiet:

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -56,17 +57,20 @@ def run(here: Path, tiny_weights: Path) -> Run:
     return run
 
 
-def start(*arguments: object, **popen: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "facadegen", *map(str, arguments)]
-    root = str(Path(__file__).parent.parent)
-    return subprocess.Popen(
-        command,
+@contextmanager
+def start(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """facadegen as a process of its own, killed in the end if a test left it running."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "facadegen", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": root},
-        **popen,  # type: ignore[call-overload]
-    )
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 # ---- what is made
