@@ -1,4 +1,4 @@
-"""Many hands and one machine: worker threads read and finish jobs beside one thread that makes batches.
+"""Many hands and a machine or some: worker threads read and finish jobs beside those that make batches.
 
 It knows nothing of pictures. The caller's thread plans: it alone owns the state, the others only report
 to it through a queue. What is read, waiting and being finished is bounded in number and in pixels, so
@@ -47,13 +47,18 @@ class _Task(Generic[Job]):
 class Conveyor(Generic[Job, Piece, Result]):
     """One run over some jobs; a job that raises fails alone."""
 
-    def __init__(self, stages: Stages[Job, Piece, Result], batch_size: int, workers: int = 0) -> None:
+    def __init__(
+        self, stages: Stages[Job, Piece, Result], batch_size: int, workers: int = 0, machines: int = 1
+    ) -> None:
+        """workers: threads that read and finish, 0: one per CPU. machines: batches made at a time."""
         workers = workers or min(available_cpus(), _MAX_WORKERS)
         self._stages = stages
         self._batch_size = batch_size
-        self._window = 4 * batch_size + 2 * workers  # tasks alive: a batch running, one ready, more to come
+        self._machines = machines
+        # Tasks alive: a batch in each machine, one ready for it, more to come.
+        self._window = 4 * batch_size * machines + 2 * workers
         self._hands = ThreadPoolExecutor(workers, "facadegen-hand")
-        self._machine = ThreadPoolExecutor(1, "facadegen-machine")
+        self._machine = ThreadPoolExecutor(machines, "facadegen-machine")
         self._reports: queue.SimpleQueue[Callable[[], Iterator[_Task[Job]]]] = queue.SimpleQueue()
         self._waiting: dict[Shape, list[tuple[_Task[Job], Piece]]] = {}
         self._exhausted = False
@@ -122,8 +127,8 @@ class Conveyor(Generic[Job, Piece, Result]):
             self._held_px += task.held_px
 
     def _start_making(self) -> None:
-        # Two at a time: the next batch is ready when the machine is done with this one.
-        while self._batches < 2 and self._finishing_px < HELD_PX and (shape := self._next_shape()):
+        most = 2 * self._machines  # the next batch is ready when a machine is done with its own
+        while self._batches < most and self._finishing_px < HELD_PX and (shape := self._next_shape()):
             waiting = self._waiting.pop(shape)
             size = self._batch_size_for(shape)
             batch, rest = waiting[:size], waiting[size:]
@@ -138,7 +143,8 @@ class Conveyor(Generic[Job, Piece, Result]):
         for shape, waiting in self._waiting.items():
             if len(waiting) >= self._batch_size_for(shape):
                 return shape
-        return next(iter(self._waiting), None) if not self._reading and not self._batches else None
+        idle = not self._reading and self._batches < self._machines
+        return next(iter(self._waiting), None) if idle else None
 
     def _batch_size_for(self, shape: Shape) -> int:
         return max(1, min(self._batch_size, BATCH_PX // (shape[0] * shape[1])))

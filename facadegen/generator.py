@@ -1,6 +1,7 @@
 """The generator: label maps and class colors in, facade photos out, on any device and at any size."""
 
 import io
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -35,7 +36,7 @@ _PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
 
 
 class Generator:
-    """A generator ready to run, made by `load`; serves one thread at a time.
+    """A generator ready to run, made by `load`; may be called from many threads.
 
     card: what the weights file says of itself. device: where it runs. precision: "fp32", "bf16" or "fp16".
     color_sets: float32 (M, K, 3), 0..1, the mean color of each class of M real facades.
@@ -49,6 +50,7 @@ class Generator:
         # Colors are estimated in fp32 on the CPU: they are the same whatever the pictures are made on.
         self._source = source
         self._engine = torchscript.freeze(source, device, PRECISIONS[precision])
+        self._whole_machine = threading.Lock()  # for large pictures: one at a time, for its memory
 
     def generate(
         self,
@@ -80,9 +82,12 @@ class Generator:
                 self._make_tile(pictures[part], padded[part], colors[part], tile, lot)
 
         # The choice goes by size alone, like that of the lot: it must not make a difference in bytes.
-        side_by_side = self.device.type == "cpu" and rows * columns <= ONE_THREAD_PX
-        run = self._pool.map if side_by_side else map
-        list(run(make, range(0, count, lot)))
+        if self.device.type == "cpu" and rows * columns <= ONE_THREAD_PX:
+            list(self._pool.map(make, range(0, count, lot)))
+            return pictures
+        with self._whole_machine:
+            for start in range(0, count, lot):
+                make(start)
         return pictures
 
     def estimate_colors(self, photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

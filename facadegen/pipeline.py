@@ -26,7 +26,8 @@ from facadegen.weights import Card
 Pixels = npt.NDArray[np.uint8]
 
 GPU_BATCH_SIZE = 32
-BATCH_PER_CPU = 2  # small pictures are made one per CPU; more in a batch would wait longer to be written
+CPU_BATCH_SIZE = 1  # for each of the CPUs: in larger batches some would wait for others to be done
+MAX_MACHINES = 16  # as many pictures as a generator makes at a time
 CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may be this much behind
 SIZES_PX = range(16, 16385)  # of the shorter side
 
@@ -148,8 +149,8 @@ class Pipeline:
 
     def __init__(self, generator: Maker, settings: Settings) -> None:
         on_gpu = getattr(generator.device, "type", "cpu") != "cpu"
-        suiting = GPU_BATCH_SIZE if on_gpu else min(BATCH_PER_CPU * available_cpus(), GPU_BATCH_SIZE)
-        self._batch_size = settings.batch_size or suiting
+        self._batch_size = settings.batch_size or (GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE)
+        self._machines = 1 if on_gpu else min(available_cpus(), MAX_MACHINES)
         self._line = _Line(generator, resolve_style(settings.style, generator, settings.variants), settings)
 
     def run(self, jobs: Iterable[Job], stop: threading.Event | None = None) -> Iterator[Outcome]:
@@ -159,7 +160,8 @@ class Pipeline:
         """
         line = self._line
         stages = Stages(line.read, lambda piece: piece.classes.shape, line.make, line.finish)
-        for job, error in Conveyor(stages, self._batch_size).run(jobs, stop or threading.Event()):
+        conveyor = Conveyor(stages, self._batch_size, machines=self._machines)
+        for job, error in conveyor.run(jobs, stop or threading.Event()):
             seconds = time.monotonic() - line.started.pop(job)
             if error is None:
                 yield Outcome(job, "made", seconds)
@@ -181,7 +183,7 @@ class _Piece:
 
 
 class _Line:
-    """The stages of one run; `read` and `finish` are called from many threads, `make` from one."""
+    """The stages of one run; called from many threads."""
 
     def __init__(self, generator: Maker, chooser: ColorChooser, settings: Settings) -> None:
         self._generator = generator

@@ -67,6 +67,20 @@ def test_every_job_is_done_once(batch_size: int, workers: int) -> None:
     assert len(works.threads) == 1
 
 
+def test_machines_make_batches_beside_each_other() -> None:
+    works = Works()
+    meeting = threading.Barrier(3, timeout=10)
+
+    def make(pieces: list[Piece]) -> list[int]:
+        meeting.wait()
+        return [job for job, *_ in pieces]
+
+    stages = Stages(works.stages.read, works.stages.shape_of, make, works.stages.finish)
+    done = dict(Conveyor(stages, 1, 2, machines=3).run(range(30), threading.Event()))
+    assert done == dict.fromkeys(range(30))
+    assert sorted(works.finished) == list(range(30))
+
+
 def test_batches_hold_one_shape_and_are_full_where_they_can_be() -> None:
     works = Works()
     run(works, 120)
