@@ -4,7 +4,6 @@ All of it goes to stderr but the lines of `--json`, which go to stdout. Whatever
 the terminal with control characters escaped and are never read as markup.
 """
 
-import json
 import os
 import sys
 import time
@@ -12,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,12 +20,12 @@ from rich.table import Column
 from rich.text import Text
 
 from facadegen.errors import FacadegenError, printable
+from facadegen.lines import count, duration, print_json, record, say, tail
 from facadegen.pipeline import Outcome
 from facadegen.watch import WatchEvent
 
 PLAIN_INTERVAL_S = 10.0  # between progress lines where stderr is no terminal
 RECENT_EVENTS = 6
-_NAME_WIDTH = 40  # of the file at work; its end says most
 
 Clock = Callable[[], float]
 
@@ -75,7 +74,7 @@ class BatchReport:
     def note(self, text: str) -> None:
         """One line about the run as a whole."""
         if not self._quiet:
-            _say(f"facadegen: {text}")
+            say(f"facadegen: {text}")
 
     def fail(self, error: FacadegenError) -> None:
         """Something that is not one of the counted label maps failed, such as a folder."""
@@ -97,9 +96,9 @@ class BatchReport:
         if outcome.reason is not None:
             self._failures.append(FacadegenError(outcome.reason, outcome.job.source))
         if self._as_json:
-            _print_json(_record(outcome))
+            print_json(record(outcome))
         if self._bar is not None:
-            name = _tail(printable(outcome.job.source))
+            name = tail(printable(outcome.job.source))
             self._progress.update(self._bar, advance=1, description=name, failed=self._counts["failed"])
             self._tell_plainly()
 
@@ -107,21 +106,21 @@ class BatchReport:
         """Lists every failure with its reason, then sums up."""
         self.__exit__(None, None, None)
         for failure in self._failures:
-            _say(f"facadegen: {failure}")
+            say(f"facadegen: {failure}")
         if self._quiet:
             return
         took_s = self._clock() - self._began_s
         parts = []
         if self._pictures:
             speed = f" ({self._pictures / took_s:.1f}/s)" if took_s > 0 else ""
-            parts.append(f"{_count(self._pictures, 'facade')} made in {_duration(took_s)}{speed}")
+            parts.append(f"{count(self._pictures, 'facade')} made in {duration(took_s)}{speed}")
         if self._counts["current"]:
             parts.append(f"{self._counts['current']} up to date")
         if self._failures:
             parts.append(f"{len(self._failures)} failed")
         if interrupted:
             parts.append(f"{self._total - self._done} not begun or not finished")
-        _say(("interrupted: " if interrupted else "") + (", ".join(parts) or "nothing to make"))
+        say(("interrupted: " if interrupted else "") + (", ".join(parts) or "nothing to make"))
 
     @property
     def _done(self) -> int:
@@ -133,9 +132,9 @@ class BatchReport:
             return
         self._told_s = now_s
         speed = self._pictures / (now_s - self._began_s)
-        left = f", about {_duration((self._total - self._done) / speed)} left" if speed else ""
+        left = f", about {duration((self._total - self._done) / speed)} left" if speed else ""
         failed = f", {self._counts['failed']} failed" if self._counts["failed"] else ""
-        _say(f"{self._done}/{self._total}, {speed:.1f} pictures/s{left}{failed}")
+        say(f"{self._done}/{self._total}, {speed:.1f} pictures/s{left}{failed}")
 
 
 class WatchReport:
@@ -194,7 +193,7 @@ class WatchReport:
             self._last = f"{name} in {latency_s:.2f} s"
             self._log("made", self._last)
         if self._as_json:
-            _print_json(_record(outcome) | {"latency_s": round(latency_s, 3)})
+            print_json(record(outcome) | {"latency_s": round(latency_s, 3)})
 
     def forget_missing(self) -> None:
         """Drops the failures of files that are gone: over months they would only pile up."""
@@ -206,21 +205,21 @@ class WatchReport:
         self._log("watch", path + printable(event.text))
         self._unreadable |= event.kind == "unreadable"
         if self._as_json:
-            _print_json({"event": event.kind, "path": str(event.path), "text": event.text})
+            print_json({"event": event.kind, "path": str(event.path), "text": event.text})
 
     def finish(self) -> None:
         """Lists what could not be made, then sums up."""
         self.__exit__(None, None, None)
         for source, reason in self._failures.items():
-            _say(f"facadegen: {FacadegenError(reason, source)}")
+            say(f"facadegen: {FacadegenError(reason, source)}")
         if not self._quiet:
-            _say(f"stopped watching {printable(self._directory)}: {self._sums()}")
+            say(f"stopped watching {printable(self._directory)}: {self._sums()}")
 
     def _log(self, kind: str, text: str) -> None:
         line = f"{time.strftime('%H:%M:%S')}  {kind:6}  {text}"
         self._recent = (*self._recent, line)[-RECENT_EVENTS:]
         if not self._quiet and self._live is None:
-            _say(f"{time.strftime('%Y-%m-%d')} {line}")
+            say(f"{time.strftime('%Y-%m-%d')} {line}")
 
     def _drawn(self) -> Group:
         head = f"{printable(self._directory)} -> {printable(self._out_root)}  {self._sums()}"
@@ -254,7 +253,7 @@ class _SpeedColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         if not task.speed or task.remaining is None:
             return Text("")
-        left = _duration(task.remaining / task.speed)
+        left = duration(task.remaining / task.speed)
         return Text(f"{task.speed:.1f}/s, {left} left", style="progress.data.speed")
 
 
@@ -276,37 +275,3 @@ def _takes_drawing(console: Console, as_json: bool) -> bool:
 
 def _one_line() -> Column:
     return Column(no_wrap=True, overflow="ellipsis")
-
-
-def _tail(name: str) -> str:
-    return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
-
-
-def _record(outcome: Outcome) -> dict[str, Any]:
-    made = outcome.status != "failed"
-    return {
-        "source": str(outcome.job.source),
-        "status": outcome.status,
-        "outputs": [str(target) for target in outcome.job.targets] if made else [],
-        "reason": outcome.reason,
-        "seconds": round(outcome.seconds, 3),
-    }
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data), flush=True)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 59.5:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest_s = divmod(round(seconds), 60)
-    return f"{minutes} min {rest_s} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -14,7 +14,7 @@ TIERS = [
     {"__main__"},
     {"cli"},
     {"commands", "legend"},
-    {"report"},
+    {"report", "lines"},
     {"watch", "pipeline"},
     {"a stage"},
     {"palettes"},
