@@ -77,4 +77,5 @@ def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}"
             yield from _rows(value, indent + "  ")
         else:
-            yield f"{indent}{key:{width}}  {value}"
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield f"{indent}{key:{width}}  {text}"
