@@ -26,7 +26,7 @@ def png_bytes(picture: Pixels, texts: Mapping[str, str]) -> bytes:
     for keyword, text in texts.items():
         chunks.append(_chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + text.encode("latin-1")))
     # Grainy photos hold few repeats: with run-length coding alone they are no larger, and sooner done.
-    deflate = zlib.compressobj(level=6, memLevel=9, strategy=zlib.Z_RLE)
+    deflate = zlib.compressobj(strategy=zlib.Z_RLE)
     packed = b"".join([deflate.compress(band.data) for band in _filtered_bands(picture)])
     chunks += [_chunk(b"IDAT", packed + deflate.flush()), _chunk(b"IEND", b"")]
     return _SIGNATURE + b"".join(chunks)
