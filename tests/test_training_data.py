@@ -35,7 +35,7 @@ def striped_pair(size_px: int = 96) -> data.Pair:
 
 
 def samples_of(pairs: list[data.Pair], **changes: float) -> data.Samples:
-    augmentation = data.Augmentation(size_px=64, **changes)  # type: ignore[arg-type]
+    augmentation = data.Augmentation(size_px=64, **changes)
     return data.Samples(pairs, data.color_sets(pairs, 12), seed=5, augmentation=augmentation)
 
 

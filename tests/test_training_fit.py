@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from facadegen import generator
+from facadegen.device import limit_threads
 from facadegen.torchscript import quiet
 from training import checkpoint, fit
 
@@ -39,7 +40,8 @@ def arguments(data: Path, out: Path, **changes: Any) -> list[str]:
 
 
 def run_fit(arguments: list[str]) -> int:
-    """The command's exit code, in this process."""
+    """The command's exit code, in this process, on one thread, as `spawn` has it: sums depend on that."""
+    limit_threads(1)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         code = fit.app(arguments, result_action="return_value")
