@@ -51,7 +51,7 @@ class Material:
 @app.default
 def fit(
     *,
-    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
     recipe: Literal["projected", "pix2pix"] = "projected",
@@ -66,7 +66,7 @@ def fit(
     log_every: int = 50,
     sample_every: int = 500,
     checkpoint_every: int = 250,
-    dry_run: bool = False,
+    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> int:
     """Train a generator on pairs of photo and label map and save it as one weights file.
 
@@ -74,24 +74,40 @@ def fit(
 
     Parameters
     ----------
-    data: Folders of pairs: `train/` and `val/` of two-halves pictures or of NAME.jpg beside NAME.png; or
+    data
+        Folders of pairs: `train/` and `val/` of two-halves pictures or of NAME.jpg beside NAME.png; or
     `photos/` and
         `labels/`, with a `palette.json` for another label set.
-    out: The weights file to write.
-    run_dir: The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
-    recipe: `projected` looks through an ImageNet network; `pix2pix` is the paper's.
-    steps: How many steps to train.
-    batch_size: Samples a step, over all processes. Default: the recipe's.
-    size_px: Side of the square training crops.
-    large_fraction: The part of the samples cut from pictures larger than the crops, at any scale.
-    seed: What everything random follows from.
-    device: auto, cpu, cuda or mps.
-    precision: auto is bf16 where the device is made for it.
-    workers: Processes that prepare samples; 0 prepares them in the training process.
-    log_every: Steps between rows of metrics.jsonl.
-    sample_every: Steps between sample sheets.
-    checkpoint_every: Steps between checkpoints.
-    dry_run: Check options and data, say what would be done, and stop.
+    out
+        The weights file to write.
+    run_dir
+        The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
+    recipe
+        `projected` looks through an ImageNet network; `pix2pix` is the paper's.
+    steps
+        How many steps to train.
+    batch_size
+        Samples a step, over all processes. Default: the recipe's.
+    size_px
+        Side of the square training crops.
+    large_fraction
+        The part of the samples cut from pictures larger than the crops, at any scale.
+    seed
+        What everything random follows from.
+    device
+        auto, cpu, cuda or mps.
+    precision
+        auto is bf16 where the device is made for it.
+    workers
+        Processes that prepare samples; 0 prepares them in the training process.
+    log_every
+        Steps between rows of metrics.jsonl.
+    sample_every
+        Steps between sample sheets.
+    checkpoint_every
+        Steps between checkpoints.
+    dry_run
+        Check options and data, say what would be done, and stop.
     """
     console = Console(stderr=True)
     try:
