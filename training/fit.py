@@ -75,9 +75,7 @@ def fit(
     Parameters
     ----------
     data
-        Folders of pairs: `train/` and `val/` of two-halves pictures or of NAME.jpg beside NAME.png; or
-    `photos/` and
-        `labels/`, with a `palette.json` for another label set.
+        Folders of pairs, one or more: train/ and val/, or photos/ and labels/; the README tells more.
     out
         The weights file to write.
     run_dir
