@@ -173,10 +173,11 @@ def _settings(options: Options, picture_format: str) -> Settings:
 
 
 def _pipeline(options: Options, settings: Settings) -> Pipeline:
-    from facadegen.device import limit_threads  # these import torch: not for runs with nothing to make
+    from facadegen import device  # these import torch: not for runs with nothing to make
     from facadegen.generator import load
 
-    limit_threads(available_cpus())
+    device.use_large_pages()
+    device.limit_threads(available_cpus())
     return Pipeline(load(settings.weights, options.device, options.precision), settings)
 
 

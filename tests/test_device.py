@@ -1,3 +1,4 @@
+import os
 import threading
 from pathlib import Path
 
@@ -69,3 +70,12 @@ def test_threads_of_a_pool_use_no_others(torch_threads: None) -> None:
 
         assert list(pool.map(count, range(3))) == [1, 1, 1]
     assert torch.get_num_threads() == 3
+
+
+def test_large_pages_are_the_users_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    device.use_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    device.use_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
