@@ -19,7 +19,7 @@ def main() -> None:
     for column, name in enumerate(NAMES):
         label_map = labels.decode(HERE / "labels" / name)
         painted = Image.fromarray(labels.render(label_map.classes, FACADES.palettes[0]))
-        facade = Image.open((HERE / "facades" / name).with_suffix(".png"))
+        facade = Image.open((HERE / "facades" / name).with_suffix(".jpg"))
         for row, picture in enumerate((painted, facade)):
             place = (column * (SIDE_PX + GAP_PX), row * (SIDE_PX + GAP_PX))
             sheet.paste(picture.resize((SIDE_PX, SIDE_PX)), place)
