@@ -6,6 +6,7 @@ where they are missing, lets `transforms.v2`, `tv_tensors` and `utils` work.
 """
 
 import torch
+from torch import library
 
 _SIGNATURES = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -13,12 +14,12 @@ _SIGNATURES = {
 }
 
 
-def _declare_missing_operators() -> torch.library.Library | None:
-    library = torch.library.Library("torchvision", "FRAGMENT")
+def _declare_missing_operators() -> library.Library:
+    declarations = library.Library("torchvision", "FRAGMENT")
     for name, signature in _SIGNATURES.items():
         if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}{signature}")
-    return library
+            declarations.define(f"{name}{signature}")
+    return declarations
 
 
 try:
