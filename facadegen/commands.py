@@ -104,7 +104,7 @@ class _Desk:
         self._settings = settings
         self._pipeline = pipeline
         self._watcher = watcher
-        self._out_is_inside = Rule.between(directory, out_root).out_root is not None
+        self._out_is_inside = Rule.between(directory, out_root).out_name is not None
         self._began_ns = time.time_ns()
 
     def make(self, paths: list[Path], stop: Stop) -> Iterator[tuple[Outcome, float]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from facadegen.errors import FacadegenError, LabelMapError, UsageError
 
 INPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+_ENDINGS = tuple(INPUT_SUFFIXES)
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 
 
@@ -91,31 +92,30 @@ def twin_of(source: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Rule:
-    """Which files below `root` are inputs, told by their paths alone: it works on files still to come.
+    """Which files of a tree are inputs, told by their names in it alone: it works on files still to come.
 
-    An input is named like a picture; nothing hidden is one (temp files are), and nothing in `out_root`.
+    An input is named like a picture; nothing hidden is one (temp files are), and nothing in the output
+    folder, whose name in the tree is `out_name`, None where it lies elsewhere. Names are relative, as text: a
+    watcher asks about every file again and again.
     """
 
-    root: Path
-    out_root: Path | None
+    out_name: str | None
 
     @classmethod
     def between(cls, root: Path, out_root: Path) -> "Rule":
         """The rule for a tree and its output folder, wherever that lies."""
         below = _relative(out_root, root)
-        return cls(root, None if below is None else root / below)
+        return cls(None if below is None else str(below))
 
-    def takes(self, path: Path) -> bool:
-        """Whether a file is an input; `path` is below `root`."""
-        return path.suffix.lower() in INPUT_SUFFIXES and self._is_seen(path)
+    def takes(self, name: str) -> bool:
+        """Whether a file is an input."""
+        return name.lower().endswith(_ENDINGS) and self.enters(name)
 
-    def enters(self, folder: Path) -> bool:
-        """Whether a folder may hold inputs; `folder` is below `root`."""
-        return self._is_seen(folder)
-
-    def _is_seen(self, path: Path) -> bool:
-        hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
-        return not hidden and not (self.out_root is not None and path.is_relative_to(self.out_root))
+    def enters(self, name: str) -> bool:
+        """Whether a folder may hold inputs."""
+        if name.startswith(".") or f"{os.sep}." in name:
+            return False
+        return self.out_name is None or not f"{name}{os.sep}".startswith(f"{self.out_name}{os.sep}")
 
 
 def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
@@ -125,7 +125,7 @@ def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
         raise UsageError("is the folder of the label maps; name another one for the facades", out_root)
     problems: list[FacadegenError] = []
     links: list[Path] = []
-    sources = _walk(Rule.between(root, out_root), problems, links)
+    sources = _walk(root, Rule.between(root, out_root), problems, links)
     jobs = tuple(job_for(source, root, out_root, naming) for source in sources)
     _refuse_collisions(jobs)
     return Plan(jobs, out_root, naming.suffix[1:], tuple(problems), tuple(links))
@@ -155,25 +155,30 @@ def _targets(stem: Path, naming: Naming, suffix: str | None = None) -> tuple[Pat
     return tuple(stem.with_name(f"{stem.name}_{i}{suffix}") for i in range(1, naming.variants + 1))
 
 
-def _walk(rule: Rule, problems: list[FacadegenError], links: list[Path]) -> Iterator[Path]:
+def _walk(root: Path, rule: Rule, problems: list[FacadegenError], links: list[Path]) -> Iterator[Path]:
     """Inputs below a folder, by name, folder by folder; what cannot be read goes to `problems`."""
-    waiting = [rule.root]
+    waiting = [""]
     while waiting:
-        folder = waiting.pop()
+        below = waiting.pop()
         try:
-            with os.scandir(folder) as entries:
+            with os.scandir(root / below) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            problems.append(LabelMapError(f"cannot be read ({error.strerror})", folder))
+            problems.append(LabelMapError(f"cannot be read ({error.strerror})", root / below))
             continue
-        folders: list[Path] = []
+        folders: list[str] = []
         for entry in found:
-            path = folder / entry.name
+            name = os.path.join(below, entry.name)  # noqa: PTH118 - names in the tree are text
+            path = root / name
             if path.is_dir():  # unlike entry.is_dir(), this is no error for a link to itself
-                if rule.enters(path):
-                    (links if entry.is_symlink() else folders).append(path)
+                if not rule.enters(name):
+                    continue
+                if entry.is_symlink():
+                    links.append(path)
+                else:
+                    folders.append(name)
             # Pipes and sockets would block a reader. A dangling link stays: reading it says what is wrong.
-            elif rule.takes(path) and (path.is_file() or path.is_symlink()):
+            elif rule.takes(name) and (path.is_file() or path.is_symlink()):
                 yield path
         waiting.extend(reversed(folders))
 

@@ -65,19 +65,19 @@ class WatchEvent:
 class Watcher:
     """Iterates over sets of files that are ready to be read, until `stop` is set.
 
-    Paths are `directory / relative`. Each state of a file is handed out once; a file is new whenever its
-    size, times or inode change. The folder may vanish and come back. Folders that are links are not entered,
-    nor are those that `is_entered` refuses.
+    Paths are `directory / name`. Each state of a file is handed out once; a file is new whenever its size,
+    times or inode change. The folder may vanish and come back. `is_input` and `is_entered` are asked about
+    names in the folder; folders that are links are never entered.
     """
 
     def __init__(
         self,
         directory: Path,
-        is_input: Callable[[Path], bool],
+        is_input: Callable[[str], bool],
         options: WatchOptions,
         stop: threading.Event,
         *,
-        is_entered: Callable[[Path], bool] = lambda folder: True,
+        is_entered: Callable[[str], bool] = lambda name: True,
         on_event: Callable[[WatchEvent], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
         make_observer: ObserverFactory = platform_observer,
@@ -143,9 +143,9 @@ class Watcher:
         for folder in news.gone_folders:
             self._readiness.forget_below(folder, os.sep)
         for name, closed in news.files.items():
-            if self._is_input(self._directory / name):
+            if self._is_input(name):
                 self._readiness.heard(name, now_s, closed)
-        for folder in filter(lambda folder: self._is_entered(self._directory / folder), news.folders):
+        for folder in filter(self._is_entered, news.folders):
             for name, identity in self._scan(folder):
                 self._readiness.scanned(name, identity, now_s)
 
@@ -181,17 +181,17 @@ class Watcher:
             self._unreadable.discard(folder)
             for entry in found:
                 name = f"{folder}{os.sep}{entry.name}" if folder else entry.name
-                path = self._directory / name
                 if entry.is_dir(follow_symlinks=False):
-                    if self._is_entered(path):
+                    if self._is_entered(name):
                         waiting.append(name)
-                elif self._is_input(path) and (identity := self._look(name)) is not None:
+                elif self._is_input(name) and (identity := self._look(name)) is not None:
                     yield name, identity
 
     def _look(self, name: str) -> Identity | None:
         """A file as it is now; None for what is none, be it gone, a pipe or a link into nowhere."""
         try:
-            found = (self._directory / name).stat()
+            # Not through Path: a scan of a large folder comes here for every file in it.
+            found = os.stat(f"{self._directory}{os.sep}{name}")  # noqa: PTH116
         except (OSError, ValueError):
             return None
         if not stat.S_ISREG(found.st_mode):
