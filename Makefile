@@ -2,7 +2,7 @@
 # make lint    style and types
 # make demo    examples/labels -> facades/
 # make bench   the benchmark, a quarter of an hour; ONLY=net for one section
-# make soak    the torture tests, half an hour; SOAK_SCALE=0.1 for less
+# make soak    the torture tests, a quarter of an hour; SOAK_SCALE=0.1 for less
 # make clean   removes the virtual environment and what tools left
 #
 # make test PYTHON=python3.13    another Python (3.11 to 3.13)

@@ -109,18 +109,29 @@ class Command:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def files_below(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, hidden ones too, by its name in it."""
-    return {
-        os.path.join(parent, name)[len(str(folder)) + 1 :]: Path(parent, name).read_bytes()  # noqa: PTH118
+def names_below(folder: Path) -> list[str]:
+    """The name of every file below a folder, hidden ones too, as it is seen from there."""
+    prefix = len(str(folder)) + 1
+    return [
+        os.path.join(parent, name)[prefix:]  # noqa: PTH118
         for parent, _, names in os.walk(folder)
         for name in names
-    }
+    ]
 
 
-def assert_whole(folder: Path) -> None:
-    """No temp file and no torn picture below a folder."""
-    for name in files_below(folder):
+def made_below(folder: Path) -> list[str]:
+    """The pictures below a folder; beside them, a process at work has temp files that come and go."""
+    return [name for name in names_below(folder) if not Path(name).name.startswith(".")]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder in which nobody is at work."""
+    return {name: (folder / name).read_bytes() for name in names_below(folder)}
+
+
+def assert_whole(folder: Path, at_work: bool = False) -> None:
+    """No torn picture below a folder, and no temp file where nobody is at work."""
+    for name in made_below(folder) if at_work else names_below(folder):
         assert not Path(name).name.startswith("."), f"left over: {name}"
         with Image.open(folder / name) as picture:
             picture.load()

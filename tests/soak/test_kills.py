@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from field import Command, assert_whole, files_below, save_map, scaled, seeded
+from field import Command, assert_whole, files_below, made_below, save_map, scaled, seeded
 
 ROUNDS = scaled(100)
 NEW_PER_ROUND = 40
@@ -27,9 +27,9 @@ def add_maps(maps: Path, round_number: int) -> None:
 
 def kill_while_it_works(command: Command, out: Path, chance: random.Random) -> None:
     """Kills it some time between its first new facade and its last one, or before its first one."""
-    before = len(files_below(out))
+    before = len(made_below(out))
     if chance.random() < 0.9:
-        command.wait_until(lambda: command.process.poll() is not None or len(files_below(out)) > before)
+        command.wait_until(lambda: command.process.poll() is not None or len(made_below(out)) > before)
     time.sleep(chance.random() * 0.15)
     command.kill()
 
@@ -48,7 +48,7 @@ def test_killed_at_random_moments(mode: str, tmp_path: Path, tiny_weights: Path)
             kill_while_it_works(command, out, chance)
             reported += command.counts("made")
             assert command.counts("failed") == {}
-        killed_with_work_left += len(files_below(out)) < NEW_PER_ROUND * (number + 1)
+        killed_with_work_left += len(made_below(out)) < NEW_PER_ROUND * (number + 1)
     with Command(tmp_path / "run", maps, out, "--weights", tiny_weights) as command:
         assert command.end() == 0, command.said()
         reported += command.counts("made")

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from field import Command, assert_whole, files_below, save_map, untouched
+from field import Command, assert_whole, files_below, made_below, save_map, untouched
 
 QUICK = ("--settle", "0.2", "--rescan", "1")
 # Permissions mean nothing to root; without these capabilities they do.
@@ -69,8 +69,8 @@ def test_a_full_disk(mode: str, tmp_path: Path, tiny_weights: Path) -> None:
 
 def make_room_until_all_is_made(command: Command, out: Path, sources: list[Path]) -> None:
     while not made(command, *sources):
-        assert_whole(out)
-        for name in files_below(out):
+        assert_whole(out, at_work=True)
+        for name in made_below(out):
             (out / name).unlink()
         told = len(command.records)
         command.wait_until(partial(more_is_told, command, told))
