@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,26 @@ def test_a_signal_stops_after_the_step_in_hand(
     assert "the same command goes on" in capsys.readouterr().err
 
 
+def test_a_finished_run_goes_on_from_a_restart(finished: Path, pairs_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.with_suffix(""), tmp_path / "weights")
+    out = tmp_path / "weights.pt"
+    assert run_fit(arguments(pairs_folder, out, steps=5, restarts=3)) == 0
+    straight = tmp_path / "straight.pt"
+    assert run_fit(arguments(pairs_folder, straight, steps=5, restarts=3)) == 0
+    for lengthened, whole in zip(parameters(out), parameters(straight), strict=True):
+        assert torch.equal(lengthened, whole)
+    with quiet():
+        card = generator.load(out, device="cpu", precision="fp32").card
+    assert card.training["steps"] == 5 and card.training["restarts"] == [3]
+
+
+def test_a_run_with_another_schedule_behind_it_is_refused(
+    finished: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_fit(arguments(pairs_folder, finished, steps=5, restarts=2)) == 2
+    assert "holds a run with another schedule" in capsys.readouterr().err
+
+
 def test_a_run_with_other_options_is_refused(
     finished: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +178,7 @@ def test_a_run_with_other_options_is_refused(
     ("changes", "message"),
     [
         ({"data": "nowhere"}, "nowhere: no such folder"),
+        ({"restarts": 3}, "--restarts must rise within 1..2, not 3"),
         ({"size_px": 100}, "--size-px must be a multiple of 32"),
         ({"steps": 0}, "--steps must be at least 1"),
     ],
@@ -200,6 +222,16 @@ def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_ramps_up_holds_and_decays() -> None:
-    rates = [fit.loop.schedule(step, 1000) for step in range(1000)]
+    rates = rates_of(fit.loop.Schedule(1000))
     assert rates[0] < 0.05 and rates[100] == rates[500] == 1.0
     assert rates[999] < 0.06 and all(a >= b for a, b in pairwise(rates[500:]))
+
+
+def test_a_restart_begins_the_learning_rate_anew() -> None:
+    once, again = rates_of(fit.loop.Schedule(1000)), rates_of(fit.loop.Schedule(3000, restarts=(1000,)))
+    assert again[:1000] == once
+    assert again[1000] < 0.05 and again[1100] == again[2000] == 1.0 and again[2999] < 0.06
+
+
+def rates_of(schedule: fit.loop.Schedule) -> list[float]:
+    return [schedule.factor(step) for step in range(schedule.steps)]

@@ -55,7 +55,8 @@ def fit(
     out: Path,
     run_dir: Path | None = None,
     recipe: Literal["projected", "pix2pix"] = "projected",
-    steps: int = 14000,
+    steps: int = 12000,
+    restarts: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
     batch_size: int | None = None,
     size_px: int = 256,
     large_fraction: float = 0.35,
@@ -84,6 +85,8 @@ def fit(
         `projected` looks through an ImageNet network; `pix2pix` is the paper's.
     steps
         How many steps to train.
+    restarts
+        Steps at which the learning rate, by then nearly down, starts over; a finished run can go on this way.
     batch_size
         Samples a step, over all processes. Default: the recipe's.
     size_px
@@ -115,6 +118,7 @@ def fit(
             run=run_dir or Path("runs", out.stem),
             recipe=recipe,
             steps=steps,
+            restarts=restarts,
             batch_size=batch_size or RECIPES[recipe].settings.batch_size,
             size_px=size_px,
             large_fraction=large_fraction,
@@ -159,7 +163,8 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
         return 0
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe](material.label_set)
-    trainer = loop.Trainer(recipe, options.steps, options.seed, device, precision, world)
+    schedule = loop.Schedule(options.steps, options.restarts)
+    trainer = loop.Trainer(recipe, schedule, options.seed, device, precision, world)
     resume(trainer, options, world)
     stop = stop_on_signals()
     samples = make_samples(material, options, recipe.settings.other_colors)
@@ -265,6 +270,7 @@ def write_weights(trainer: loop.Trainer, material: Material, options: FitOptions
         training={
             "recipe": options.recipe,
             "steps": trainer.done,
+            "restarts": list(options.restarts),
             "batch_size": options.batch_size,
             "seed": options.seed,
             "data": [folder.name for folder in options.data],
@@ -287,8 +293,8 @@ def resume(trainer: loop.Trainer, options: FitOptions, world: World) -> None:
         TrainingError: the checkpoint is of a run with other options, or the folder cannot be written.
     """
     state = checkpoint.load(options.run / CHECKPOINT_NAME)
-    shape = options.what_shapes_the_weights()
     if state is not None:
+        shape = options.what_shapes_the_weights(state["trainer"]["done"])
         if state["options"] != shape:
             changed = ", ".join(k for k in shape if state["options"].get(k) != shape[k])
             raise TrainingError(
@@ -312,7 +318,7 @@ def save(trainer: loop.Trainer, options: FitOptions) -> None:
     Raises:
         TrainingError: as `checkpoint.save`.
     """
-    state = {"options": options.what_shapes_the_weights(), "trainer": trainer.state()}
+    state = {"options": options.what_shapes_the_weights(trainer.done), "trainer": trainer.state()}
     checkpoint.save(options.run / CHECKPOINT_NAME, state)
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,20 +21,44 @@ PARSER_RATE = 1e-3
 EMA_DECAY = 0.998
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate over the steps: cycles of a linear ramp, a constant part and half a cosine down.
+
+    A run that ended may start over from what it has learnt: a warm restart (SGDR, Loshchilov and Hutter 2017,
+    arXiv 1608.03983), at each of `restarts`.
+    """
+
+    steps: int
+    restarts: tuple[int, ...] = ()
+    ramp: int = 100
+    decay_from: float = 0.5
+    floor: float = 0.05
+
+    def factor(self, step: int) -> float:
+        """What the learning rates are multiplied by in this step, 0..1."""
+        start = max((0, *(restart for restart in self.restarts if restart <= step)))
+        end = min((self.steps, *(restart for restart in self.restarts if restart > step)))
+        if step - start < self.ramp:
+            return (step - start + 1) / self.ramp
+        progress = max(0.0, ((step - start) / (end - start) - self.decay_from) / (1 - self.decay_from))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
 class Trainer:
     """Networks, optimizers and running average of one run; `step` moves all of them on by one batch."""
 
     def __init__(
         self,
         recipe: Recipe,
-        steps: int,
+        schedule: Schedule,
         seed: int,
         device: torch.device,
         precision: str,
         world: World,
     ) -> None:
         settings = recipe.settings
-        self.recipe, self.steps, self.seed, self.device, self.world = recipe, steps, seed, device, world
+        self.recipe, self.schedule, self.seed, self.device, self.world = recipe, schedule, seed, device, world
         self.precision = precision
         to: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.generator = recipe.generator.to(**to)
@@ -139,7 +164,7 @@ class Trainer:
         return losses.segmentation(logits, classes, weight, valid)
 
     def _set_rates(self) -> None:
-        factor = schedule(self.done, self.steps)
+        factor = self.schedule.factor(self.done)
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self.rates[name] * factor
@@ -164,16 +189,8 @@ def run(
         on_step(trainer.step(batch))
         # One process that stops alone would leave the others waiting for its gradients.
         if agreed(stopped(), trainer.world, trainer.device):
-            return trainer.done == trainer.steps
+            return trainer.done == trainer.schedule.steps
     return True
-
-
-def schedule(done: int, steps: int, ramp: int = 100, decay_from: float = 0.5, floor: float = 0.05) -> float:
-    """Learning rate factor: a linear ramp, constant, then a half cosine down to the floor."""
-    if done < ramp:
-        return (done + 1) / ramp
-    progress = max(0.0, (done / steps - decay_from) / (1 - decay_from))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _rising_average(average: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:

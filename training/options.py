@@ -1,10 +1,12 @@
 """What a training run is asked to do."""
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from facadegen.errors import UsageError
+from training.loop import Schedule
 from training.recipes import RECIPES
 
 
@@ -21,6 +23,7 @@ class FitOptions:
     run: Path
     recipe: str
     steps: int
+    restarts: tuple[int, ...]
     batch_size: int
     size_px: int
     large_fraction: float
@@ -38,6 +41,9 @@ class FitOptions:
         for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if list(self.restarts) != sorted({r for r in self.restarts if 0 < r < self.steps}):
+            given = " ".join(map(str, self.restarts))
+            raise UsageError(f"--restarts must rise within 1..{self.steps - 1}, not {given}")
         if self.size_px % 32 or self.size_px < 64:
             raise UsageError(f"--size-px must be a multiple of 32 from 64 on, not {self.size_px}")
         if not 0 <= self.large_fraction <= 1:
@@ -47,7 +53,12 @@ class FitOptions:
         fields = asdict(self)
         return fields | {"data": [str(p) for p in self.data], "out": str(self.out), "run": str(self.run)}
 
-    def what_shapes_the_weights(self) -> dict[str, Any]:
-        """The choices that a resumed run must share with the one it goes on with."""
-        names = ("recipe", "steps", "batch_size", "size_px", "large_fraction", "seed")
-        return {name: getattr(self, name) for name in names}
+    def what_shapes_the_weights(self, done: int) -> dict[str, Any]:
+        """The choices that a run resumed after `done` steps must share with the one it goes on with.
+
+        Of the schedule only the part that lies behind: a run may be shortened or lengthened on its way.
+        """
+        names = ("recipe", "batch_size", "size_px", "large_fraction", "seed")
+        schedule = Schedule(self.steps, self.restarts)
+        rates = hashlib.sha256(repr([schedule.factor(step) for step in range(done)]).encode()).hexdigest()
+        return {name: getattr(self, name) for name in names} | {"schedule": rates}
