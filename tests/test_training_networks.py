@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from training.networks.features import ProjectedFeatures
-from training.networks.lean_unet import LeanUNet
+from training.networks.lean_unet import LeanUNet, folded
 from training.networks.parser import FacadeParser
 from training.networks.pix2pix_unet import Pix2PixUNet
 from training.networks.scripted import ScriptedGenerator
@@ -51,6 +51,25 @@ def test_the_lean_unet_meets_its_budget() -> None:
     assert macs < 2.5e9
     # Half precision, beside the parser, within 16 MB.
     assert sum(p.numel() for p in network.parameters()) < 7e6
+
+
+def test_folding_changes_no_picture_and_saves_work() -> None:
+    network = small_lean()
+    classes, colors = blocky_classes(128, 256), torch.rand(1, 12, 3)
+    quick = folded(network)
+    assert torch.allclose(network(classes, colors, 32, 64), quick(classes, colors, 32, 64), atol=1e-5)
+    kinds = [type(module) for module in quick.modules()]
+    assert kinds.count(nn.ConvTranspose2d) == 3 and nn.ConvTranspose2d not in map(type, network.modules())
+
+
+def test_colors_are_not_rounded_in_half_precision() -> None:
+    network = small_lean()
+    nn.init.zeros_(network.head.weight)
+    nn.init.zeros_(network.head.bias)  # type: ignore[arg-type]
+    colors = torch.rand(1, 12, 3)
+    classes = torch.full((1, 32, 32), 5, dtype=torch.uint8)
+    picture = network.bfloat16()(classes, colors, 0, 0)
+    assert torch.allclose(picture[0, :, 7, 9], colors[0, 5] * 2 - 1, atol=1e-6)
 
 
 def test_nothing_further_than_the_context_changes_a_pixel() -> None:

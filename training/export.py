@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from facadegen.errors import TrainingError
 from facadegen.torchscript import quiet
 from facadegen.weights import CARD_NAME
+from training.networks.lean_unet import folded
 from training.networks.scripted import ScriptedGenerator
 
 # Runs where neither `training` nor a class definition is at hand, as every user's process does.
@@ -42,7 +43,7 @@ def export(
     Raises:
         TrainingError: the file cannot be written, or what comes back differs from what went in.
     """
-    module = ScriptedGenerator(copy.deepcopy(network), copy.deepcopy(parser), color_sets.detach().clone())
+    module = ScriptedGenerator(folded(network), copy.deepcopy(parser), color_sets.detach().clone())
     module = module.to("cpu").half().eval().requires_grad_(False)
     with quiet():
         scripted = torch.jit.script(module)

@@ -33,7 +33,8 @@ class ScriptedGenerator(nn.Module):
         left: this tile's place in the whole picture, px.
         """
         picture = self.network(classes, colors, top, left)
-        return ((picture + 1) * 127.5 + 0.5).clamp(0, 255).to(torch.uint8)
+        # In place: the network's last layers cost memory traffic more than arithmetic.
+        return picture.mul_(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
 
     @torch.jit.export
     def estimate_colors(self, photo: Tensor) -> Tensor:
