@@ -74,9 +74,10 @@ class ColorChooser:
             colors = self.reference.copy()
         else:
             number = _content_hash(classes) if self.seed is None else self.seed
-            start = number % len(self.color_sets)
-            order = _far_apart(self.color_sets, start, self._weights(classes), variant + 1)
-            colors = self.color_sets[order[variant]].copy()
+            chosen = number % len(self.color_sets)
+            if variant:
+                chosen = _far_apart(self.color_sets, chosen, self._weights(classes), variant + 1)[variant]
+            colors = self.color_sets[chosen].copy()
         for class_id, color in self.by_hand.items():
             colors[class_id] = color
         return colors
