@@ -30,4 +30,4 @@ def test_texts_come_before_the_pixels() -> None:
 
 def test_flat_areas_cost_next_to_nothing() -> None:
     picture = np.full((256, 512, 3), (180, 90, 60), np.uint8)
-    assert len(png_bytes(picture, {})) < picture.nbytes / 200
+    assert len(png_bytes(picture, {})) < picture.nbytes / 100
