@@ -32,6 +32,7 @@ def show_info(weights: Path | None) -> int:
         "native size": f"{card.native_size_px} px, in steps of {card.stride} px",
         "colors": "can be chosen" if card.style == "colors" else "cannot be chosen",
         "training": card.training,
+        "scores": card.scores or "not measured",
     }
     for line in _rows(facts):
         print(line)

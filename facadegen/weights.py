@@ -28,7 +28,8 @@ class Card:
 
     native_size_px: the picture size it was trained at. stride: heights and widths are multiples of it.
     context_px: how far away a pixel of the label map can still matter. style: "colors" where the mean
-    color of each class is an input, "none" where the network ignores it. training: how it was made.
+    color of each class is an input, "none" where the network ignores it. training: how it was made. scores:
+    what its pictures are worth, where that was measured.
 
     Raises:
         WeightsError: values that cannot work.
@@ -40,6 +41,7 @@ class Card:
     context_px: int
     style: str = "colors"
     training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, least in (("native_size_px", 1), ("stride", 1), ("context_px", 0)):
@@ -48,8 +50,9 @@ class Card:
                 raise WeightsError(f"its card has {name} {value!r}, expected a whole number from {least}")
         if self.style not in STYLES:
             raise WeightsError(f"its card has style {self.style!r}, expected {' or '.join(STYLES)}")
-        if not isinstance(self.training, dict):
-            raise WeightsError(f"its card has training {self.training!r}, expected a JSON object")
+        for name in ("training", "scores"):
+            if not isinstance(getattr(self, name), dict):
+                raise WeightsError(f"its card has {name} {getattr(self, name)!r}, expected a JSON object")
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain lists and dicts, as `CARD_NAME` holds it."""
@@ -61,6 +64,7 @@ class Card:
             "context_px": self.context_px,
             "style": self.style,
             "training": self.training,
+            "scores": self.scores,
         }
 
     @classmethod
@@ -92,6 +96,7 @@ class Card:
             data["context_px"],
             data["style"],
             data.get("training", {}),
+            data.get("scores", {}),
         )
 
 

@@ -1,6 +1,7 @@
 """Evaluation: the command on tiny weights and made-up pairs, and what its parts promise."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from pairs import SIZE_PX, save_pairs
 from PIL import Image
 from tiny import save_tiny
 
+from facadegen.cli import main as facadegen_main
 from facadegen.errors import TrainingError
 from facadegen.generator import Generator, load
 from facadegen.palettes import FACADES
+from facadegen.weights import read_card
 from training import evaluate, gallery, judge, obedience, referee, scores, sheet
 
 N_TRAIN, N_VAL = 16, 12
@@ -214,6 +217,31 @@ def test_command_writes_scores_and_sheet(
             sheet.MARGIN_PX + 5 * (SIZE_PX + sheet.GAP_PX),
             sheet.CAPTION_PX + evaluate.SHEET_ROWS * (SIZE_PX + sheet.GAP_PX),
         )
+
+
+def test_scores_go_into_the_card_and_nothing_else_changes(
+    data: Path, weights: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = Path(shutil.copy(weights, tmp_path / "scored.pt"))
+    assert run(data, scored, tmp_path / "out", cache, "--card") == 0
+    before, after = read_card(weights), read_card(scored)
+    assert after.scores.keys() == {
+        "on",
+        "features",
+        "real photos, in halves",
+        "scored, own colors",
+        "scored, default colors",
+    }
+    rows = json.loads((tmp_path / "out" / evaluate.SCORES_NAME).read_text())["rows"]
+    kid = next(row for row in rows if row["name"] == "scored, own colors")["scores"]["kid"]["value"]
+    assert after.scores["scored, own colors"]["kid"] == pytest.approx(kid, abs=1e-4)
+    assert replace(after, scores={}) == before
+    classes, colors = np.zeros((1, SIZE_PX, SIZE_PX), np.uint8), np.full((1, 12, 3), 0.4, np.float32)
+    made, made_after = (load(path, "cpu").generate(classes, colors) for path in (weights, scored))
+    assert np.array_equal(made, made_after)
+    capsys.readouterr()
+    assert facadegen_main(["info", str(scored)]) == 0
+    assert "scored, default colors" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cyclopts
 import numpy as np
@@ -21,6 +21,7 @@ from facadegen.labels import render
 from facadegen.style import Style, resolve_style
 from training import command, obedience, tables
 from training.data import label_set_of
+from training.export import record_scores
 from training.gallery import read_gallery
 from training.judge import NAME, Judge, load_inception
 from training.referee import RefereeRecipe, default_cache, trained
@@ -83,6 +84,10 @@ class Results:
     referee_file: Path
     seconds: float
 
+    @property
+    def features(self) -> str:
+        return NAME if self.options.features == "lite2" else self.options.features
+
     def to_json(self) -> dict[str, Any]:
         """The scores and all that is needed to get them again."""
         options = self.options
@@ -99,7 +104,7 @@ class Results:
                 }
                 for each in self.contestants
             ],
-            "features": NAME if options.features == "lite2" else options.features,
+            "features": self.features,
             "referee": {
                 "command": options.referee.command(
                     options.data, self.contestants[-1].generator.card.native_size_px
@@ -182,6 +187,22 @@ def save(results: Results) -> None:
         raise OutputError(f"cannot be written: {error.strerror or error}", out) from error
 
 
+def record(results: Results) -> None:
+    """The weights' card tells their scores, and beside them those of real photos.
+
+    Raises:
+        FacadegenError: the weights file cannot be written.
+    """
+    options, name = results.options, results.contestants[-1].name
+    own = [row for row in results.rows if row.name == name or row.name.startswith(f"{name}, ")]
+    scores = {
+        "on": f"{len(results.exam.val)} val pairs of {options.data.resolve().name}",
+        "features": results.features,
+    }
+    told = {row.name: tables.card_scores(row) for row in (results.rows[0], *own)}
+    record_scores(options.weights, scores | told)
+
+
 def _contestants(options: EvaluateOptions) -> list[Contestant]:
     """The baseline, if any, and the weights."""
     paths = [path for path in (options.baseline, options.weights) if path is not None]
@@ -233,6 +254,7 @@ def main_command(
     referee_steps: int = RefereeRecipe.steps,
     cache: Path | None = None,
     device: str = "auto",
+    card: Annotated[bool, cyclopts.Parameter(negative=(), show_default=False)] = False,
 ) -> None:
     """Score weights against real val photos: one table, scores.json, and a contact sheet.
 
@@ -259,12 +281,16 @@ def main_command(
         The folder that keeps it. Default: facadegen in the user's cache folder.
     device
         auto, cpu, cuda or mps.
+    card
+        Also write the scores into the card of the weights, which `facadegen info` shows.
     """
     options = EvaluateOptions(
         weights, data, baseline, out, features, styles, seed, referee_steps, cache or default_cache(), device
     )
     results = evaluate(options, Console(stderr=True))
     save(results)
+    if card:
+        record(results)
     tables.show(results.rows, results.styles)
     print(f"{out / SCORES_NAME} and {out / SHEET_NAME} written, {results.seconds / 60:.1f} minutes")
 

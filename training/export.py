@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from facadegen.errors import TrainingError
 from facadegen.torchscript import quiet
-from facadegen.weights import CARD_NAME
+from facadegen.weights import CARD_NAME, read_card
 from training.networks.lean_unet import folded
 from training.networks.scripted import ScriptedGenerator
 
@@ -47,13 +49,33 @@ def export(
     module = module.to("cpu").half().eval().requires_grad_(False)
     with quiet():
         scripted = torch.jit.script(module)
-        buffer = io.BytesIO()
-        torch.jit.save(scripted, buffer, _extra_files={CARD_NAME: json.dumps(card, indent=1)})
+    _save(scripted, card, path, lambda written: _check_parity(module.float(), written, card["stride"]))
+
+
+def record_scores(path: Path, scores: dict[str, Any]) -> None:
+    """Save a weights file again with these scores on its card; nothing else in it changes.
+
+    Raises:
+        FacadegenError: the file cannot be read or written.
+    """
+    card = replace(read_card(path), scores=scores)
+    with quiet():
+        module = torch.jit.load(path, map_location="cpu")
+    _save(module, card.to_json(), path)
+
+
+def _save(
+    module: Any, card: dict[str, Any], path: Path, check: Callable[[Path], None] = lambda written: None
+) -> None:
+    """Write a scripted module whole or not at all; `check` may refuse what was written."""
+    buffer = io.BytesIO()
+    with quiet():
+        torch.jit.save(module, buffer, _extra_files={CARD_NAME: json.dumps(card, indent=1)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(buffer.getvalue())
-        _check_parity(module.float(), temporary, card["stride"])
+        check(temporary)
         temporary.replace(path)
     except OSError as error:
         raise TrainingError(f"weights cannot be written: {error.strerror}", path) from error

@@ -47,6 +47,11 @@ def row_to_json(row: Row) -> dict[str, Any]:
     }
 
 
+def card_scores(row: Row) -> dict[str, float]:
+    """The scores of a row that there are, as bare numbers: for a card that people read."""
+    return {name: round(_value(row.scores[name]), 4) for name in COLUMNS if name in row.scores}
+
+
 def show(rows: list[Row], styles: StyleReport | None) -> None:
     """Print the tables on stdout."""
     console = Console()
