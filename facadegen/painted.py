@@ -72,18 +72,41 @@ class _Fit:
         return min(max(2 * usual, _MIN_CLEAR), self.noise)
 
 
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of a picture that differ from the one above: of drawn label maps, but a few.
+
+    kept: (R,), which rows. place: (H,), for each row, the place in `kept` of the one it is equal to.
+    counts: (R,), how many rows each stands for.
+    """
+
+    kept: npt.NDArray[np.intp]
+    place: npt.NDArray[np.intp]
+    counts: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, picture: Picture) -> "_Rows":
+        values = picture.values
+        differs = np.ones(len(values), bool)
+        if picture.transparent is None:
+            differs[1:] = (values[1:] != values[:-1]).any(axis=1)
+        place = np.cumsum(differs) - 1
+        return cls(np.flatnonzero(differs), place, np.bincount(place))
+
+
 def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[int]) -> Painted:
     """The class map in a picture painted in one of the palettes; of a pair, the half that is one.
 
     Raises:
         LabelMapError: neither the picture nor one half of it is painted so.
     """
-    tables, codes = _look_up(picture, label_set)
-    columns, photo_columns, fit = _find_labels(tables, codes, picture, palette_ids)
+    rows = _Rows.of(picture)
+    tables, codes = _look_up(picture, rows, label_set)
+    columns, photo_columns, fit = _find_labels(tables, codes, rows, picture.transparent, palette_ids)
     if fit.far_share > _MAX_FAR:
         raise _no_label_map(fit.far_share, label_set, palette_ids)
     part = picture.columns(columns)
-    classes = _classes(tables, codes[:, columns], fit)
+    classes = _classes(tables, codes[:, columns], fit)[rows.place]
     if part.transparent is not None:
         classes[part.transparent] = label_set.background_id
     if not fit.is_exact:
@@ -98,19 +121,28 @@ def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
     """Whether a picture has a color table, not one of gray, and nearly all is in the colors of a palette."""
     if picture.colors is None or picture.is_gray:
         return False
-    tables, codes = _look_up(picture, label_set)
-    fits = [_fit(tables, codes, picture.transparent, slice(None), each) for each in range(len(tables.noise))]
+    rows = _Rows.of(picture)
+    tables, codes = _look_up(picture, rows, label_set)
+    whole = slice(None)
+    fits = [
+        _fit(tables, codes, rows, picture.transparent, whole, palette_id)
+        for palette_id in range(len(tables.noise))
+    ]
     return min(fit.far_share for fit in fits) <= _MAX_FAR_INDEXED
 
 
 def _find_labels(
-    tables: ColorTables, codes: Codes, picture: Picture, palette_ids: Sequence[int]
+    tables: ColorTables,
+    codes: Codes,
+    rows: _Rows,
+    transparent: npt.NDArray[np.bool_] | None,
+    palette_ids: Sequence[int],
 ) -> tuple[slice, slice | None, _Fit]:
     """The columns of the label map, those of its photo, if any, and how well the best palette explains it."""
     width = codes.shape[1]
     left, right = slice(0, width // 2), slice(width // 2, width)
-    left_fits = [_fit(tables, codes, picture.transparent, left, palette_id) for palette_id in palette_ids]
-    right_fits = [_fit(tables, codes, picture.transparent, right, palette_id) for palette_id in palette_ids]
+    left_fits = [_fit(tables, codes, rows, transparent, left, each) for each in palette_ids]
+    right_fits = [_fit(tables, codes, rows, transparent, right, each) for each in palette_ids]
     left_fit, right_fit = _best(left_fits), _best(right_fits)
     if width % 2 == 0 and _is_pair(left_fit, right_fit):
         return left, right, left_fit
@@ -120,29 +152,34 @@ def _find_labels(
     return slice(0, width), None, _best(whole_fits)
 
 
-def _look_up(picture: Picture, label_set: LabelSet) -> tuple[ColorTables, Codes]:
-    """Tables of what colors mean, and the place (H, W) of every pixel's color in them."""
+def _look_up(picture: Picture, rows: _Rows, label_set: LabelSet) -> tuple[ColorTables, Codes]:
+    """Tables of what colors mean, and the place (R, W) of every kept pixel's color in them."""
+    values = picture.values if len(rows.kept) == len(picture.values) else picture.values[rows.kept]
     if picture.colors is not None:
-        return tables_of(label_set, picture.colors.tobytes()), picture.values
-    codes = np.empty(picture.values.shape, np.uint32)
-    for rows in _bands(codes):
-        codes[rows] = codes_of(picture.values[rows])
+        return tables_of(label_set, picture.colors.tobytes()), values
+    codes = np.empty(values.shape, np.uint32)
+    for band in _bands(codes):
+        codes[band] = codes_of(values[band])
     return color_tables(label_set), codes
 
 
 def _fit(
     tables: ColorTables,
     codes: Codes,
+    rows: _Rows,
     transparent: npt.NDArray[np.bool_] | None,
     columns: slice,
     palette_id: int,
 ) -> _Fit:
     counts = np.zeros(FAR + 1, np.intp)
-    for rows in _bands(codes):
-        distance = tables.distance[palette_id].take(codes[rows, columns])
+    for band in _bands(codes):
+        distance = tables.distance[palette_id].take(codes[band, columns])
+        weights = None
         if transparent is not None:
-            distance = distance[~transparent[rows, columns]]
-        counts += np.bincount(distance.ravel(), minlength=len(counts))
+            distance = distance[~transparent[band, columns]]
+        elif len(rows.kept) < len(rows.place):
+            weights = np.repeat(rows.counts[band], distance.shape[1])
+        counts += np.bincount(distance.ravel(), weights, len(counts)).astype(np.intp)
     return _Fit(palette_id, tables.noise[palette_id], counts)
 
 
@@ -157,9 +194,9 @@ def _is_pair(labels: _Fit, photo: _Fit) -> bool:
 def _classes(tables: ColorTables, codes: Codes, fit: _Fit) -> npt.NDArray[np.uint8]:
     """The class (H, W) of every pixel's color, UNCLEAR where it is too far from all."""
     classes = np.empty(codes.shape, np.uint8)
-    for rows in _bands(codes):
-        classes[rows] = tables.classes[fit.palette_id].take(codes[rows])
-        classes[rows][tables.distance[fit.palette_id].take(codes[rows]) > fit.clear_distance] = UNCLEAR
+    for band in _bands(codes):
+        classes[band] = tables.classes[fit.palette_id].take(codes[band])
+        classes[band][tables.distance[fit.palette_id].take(codes[band]) > fit.clear_distance] = UNCLEAR
     return classes
 
 

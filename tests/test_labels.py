@@ -56,6 +56,15 @@ def test_noise_of_lossy_formats_goes(palette: str, form: str, quality: int) -> N
     assert (label_map.classes == CLASSES).mean() > 0.95
 
 
+def test_each_of_many_equal_rows_counts() -> None:
+    classes = np.tile(CLASSES[50], (300, 1))
+    pixels = np.asarray(painted(classes, "pix2pix")).copy()
+    pixels[50:54] = np.random.default_rng(0).integers(0, 256, (4, *pixels.shape[1:]))  # a scratch
+    label_map = decode(file_of(Image.fromarray(pixels), "PNG"))
+    assert label_map.kind == "pix2pix"
+    assert (label_map.classes == classes)[:50].all() and (label_map.classes == classes)[54:].all()
+
+
 @pytest.mark.parametrize("palette", PALETTES)
 @pytest.mark.parametrize("scale", [0.5, 4])
 def test_smooth_edges_grow_no_third_class(palette: str, scale: float) -> None:
