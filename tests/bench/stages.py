@@ -24,7 +24,7 @@ from .maps import save_maps
 
 Result = TypeVar("Result")
 
-_MAPS = 64
+_MAPS = 256
 _MOST_ADDED_PERCENT = 15.0
 
 
