@@ -1,6 +1,7 @@
 """From label map to facade file: decode, choose colors, generate, encode, write. Only this file knows all."""
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -74,14 +75,21 @@ class Settings:
         if self.batch_size is not None and not 1 <= self.batch_size <= 1024:
             raise UsageError(f"--batch-size {self.batch_size}: choose a number from 1 to 1024")
 
-    @cached_property
-    def provenances(self) -> tuple[str, ...]:
-        """Per variant, the line in its file: equal where the same label map gives the same pixels.
+    def provenances(self, source: Path) -> tuple[str, ...]:
+        """Per variant, the line in the file made of an input: equal where the same pixels would be made.
 
         Raises:
             UsageError: the weights or the style picture cannot be read.
+            OSError: the input cannot be read.
         """
-        made_from = {
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, _short_digest).hexdigest()
+        made_from = {"label_map": digest, **self._made_from}
+        return tuple(provenance_line({**made_from, "variant": variant}) for variant in range(self.variants))
+
+    @cached_property
+    def _made_from(self) -> dict[str, Any]:
+        return {
             "weights": _sha256(self.weights),
             "labels": self.labels,
             "size_px": self.size_px,
@@ -94,7 +102,6 @@ class Settings:
             "format": self.encoding.format,
             "quality": self.encoding.quality,
         }
-        return tuple(provenance_line({**made_from, "variant": variant}) for variant in range(self.variants))
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def sort_out(jobs: Iterable[Job], settings: Settings) -> tuple[list[Job], list[O
     to_run: list[Job] = []
     settled: list[Outcome] = []
     for job in jobs:
-        states = _states(job, settings.provenances)
+        states = _states(job, settings)
         if "foreign" in states:
             target = job.targets[states.index("foreign")]
             problem = "exists and was not made by facadegen; --overwrite replaces it"
@@ -175,6 +182,7 @@ class _Piece:
 
     job: Job
     variant: int
+    provenance: str
     read_ns: int
     classes: Pixels
     colors: npt.NDArray[np.float32]
@@ -190,19 +198,29 @@ class _Line:
         self._chooser = chooser
         self._settings = settings
         self._label_set: LabelSet = generator.card.label_set
-        self._provenances = settings.provenances
         self.started: dict[Job, float] = {}
 
     def read(self, job: Job) -> list[_Piece]:
         self.started[job] = time.monotonic()
         read_ns = max(time.time_ns() - CLOCK_TICK_NS, output.changed_ns(job.source))
+        # Before decoding: should the file change in between, what is made counts as made of the earlier one.
+        provenances = self._settings.provenances(job.source)
         label_map = labels.decode(job.source, self._label_set, self._settings.labels)
         classes = _resized(label_map.classes, self._settings.size_px)
         padded = pad_to_stride(classes[None], self._generator.card.stride)[0]
         # Before resizing: a label map keeps its colors at any --size.
         colors = [self._chooser.choose(label_map.classes, variant) for variant in range(len(job.targets))]
         return [
-            _Piece(job, variant, read_ns, padded, colors[variant], classes.shape, label_map.kind)
+            _Piece(
+                job,
+                variant,
+                provenances[variant],
+                read_ns,
+                padded,
+                colors[variant],
+                classes.shape,
+                label_map.kind,
+            )
             for variant in range(len(job.targets))
         ]
 
@@ -217,7 +235,7 @@ class _Line:
         if self._settings.side_by_side:
             painted = labels.render(piece.classes[:height, :width], self._palette(piece.kind))
             facade = np.hstack([painted, facade])
-        data = encode(np.ascontiguousarray(facade), self._settings.encoding, self._provenances[piece.variant])
+        data = encode(np.ascontiguousarray(facade), self._settings.encoding, piece.provenance)
         output.write(piece.job.targets[piece.variant], data, piece.job.out_root, piece.read_ns)
 
     def _palette(self, kind: str) -> Palette:
@@ -225,9 +243,12 @@ class _Line:
         return (named or self._label_set.palettes)[0]  # an index map has no colors of its own
 
 
-def _states(job: Job, provenances: Sequence[str]) -> list[output.State]:
+def _states(job: Job, settings: Settings) -> list[output.State]:
+    if not any(map(os.path.lexists, job.targets)):
+        return ["outdated"]
     try:
         changed_ns = output.changed_ns(job.source)
+        provenances = settings.provenances(job.source)
     except OSError:
         return ["outdated"]  # decoding will say what is wrong with it
     return [
@@ -252,11 +273,16 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
     """Any exception as one that says which file and what: a file that is unlike all we know fails alone."""
     if isinstance(error, FacadegenError):
         return error
-    if isinstance(error, MemoryError):
+    # torch's is a RuntimeError, and torch is not imported here.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return FacadegenError("needs more memory than there is", job.source)
     if isinstance(error, OSError) and error.strerror:
         return LabelMapError(f"cannot be read ({error.strerror})", job.source)
     return FacadegenError(f"unexpected {type(error).__name__}: {error}", job.source)
+
+
+def _short_digest() -> Any:
+    return hashlib.blake2b(digest_size=16)
 
 
 def _sha256(path: Path) -> str:

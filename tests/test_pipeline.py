@@ -64,6 +64,25 @@ def test_every_label_map_becomes_a_facade_of_its_size(
             assert facade.mode == "RGB"
 
 
+def test_a_facade_of_another_label_map_is_not_up_to_date(
+    tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    save_map(tmp_path / "old.png", 1)
+    os.utime(tmp_path / "old.png", ns=(10**18, 10**18))
+    save_map(tmp_path / "new.png", 2)
+    out, settings = tmp_path / "facade.png", Settings(tiny_weights)
+    made = {}
+    for name in ("new.png", "old.png"):
+        jobs, settled = sort_out(jobs_of(tmp_path / name, out), settings)
+        assert (len(jobs), settled) == (1, [])
+        make(jobs, tiny_generator, settings)
+        made[name] = out.read_bytes()
+    assert made["new.png"] != made["old.png"]
+    assert [outcome.status for outcome in sort_out(jobs_of(tmp_path / "old.png", out), settings)[1]] == [
+        "current"
+    ]
+
+
 def test_bytes_depend_on_nothing_but_the_label_map(
     maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,7 @@ def measure(plan: Plan) -> list[Row]:
 def _stages_ms(made_by: Generator, weights: Path, maps: Path, target: Path, rounds: int) -> dict[str, float]:
     chooser = resolve_style(Style(), made_by)
     label_set = made_by.card.label_set
-    provenance = Settings(weights).provenances[0]
+    provenance = Settings(weights).provenances(next(maps.iterdir()))[0]
     target.mkdir()
     clock = _Clock()
     for path in sorted(maps.iterdir()) * rounds:
