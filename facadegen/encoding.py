@@ -28,6 +28,7 @@ _READERS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
     b"RIF": WebPImagePlugin.WebPImageFile,
 }
+_HEAD_BYTES = 4096  # PNG and JPEG say early in the file who made it
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
 _JPEG_END = b"\xff\xd9"
 
@@ -79,23 +80,25 @@ def provenance_line(made_from: dict[str, Any]) -> str:
 
 
 def read_provenance(path: Path) -> str | None:
-    """The line in a picture of facadegen's, "" in any other picture, None in no picture or one cut short.
-
-    Only the head and the last bytes of the file are looked at.
+    """The line in a picture of facadegen's, "" in any other file, None in an empty one or a part of ours.
 
     Raises:
         OSError: there is no such file, or it may not be read.
     """
     with path.open("rb") as file:
-        reader = _READERS.get(file.read(3))
-        if reader is None:
+        head = file.read(_HEAD_BYTES)
+        if not head.strip(b"\0"):  # what a power cut may leave of a file
             return None
+        unknown = None if _SOFTWARE.encode() in head else ""
+        reader = _READERS.get(head[:3])
+        if reader is None:
+            return unknown
         file.seek(0)
         try:
             with reader(file) as image:
                 found = _found_in(image)
-        except (OSError, ValueError, SyntaxError):
-            return None
+        except Exception:  # whatever it is that Pillow cannot read, it is somebody's
+            return unknown
         return found if found == "" or _is_whole(file) else None
 
 

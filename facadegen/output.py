@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 import time
 import zlib
 from collections.abc import Iterable
@@ -59,13 +60,17 @@ def changed_ns(source: Path) -> int:
 def state_of(target: Path, provenance: str, source_changed_ns: int) -> State:
     """Whether an output can stay ("current"), is to be made ("outdated"), or not ours ("foreign")."""
     try:
+        status = target.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return "outdated"  # writing will say what is wrong
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
+            return "foreign"
         found = read_provenance(target)
-        made_ns = target.stat().st_mtime_ns
-    except OSError:
-        return "outdated"  # absent; where it is there but unreadable, writing will say so
+    except OSError:  # absent, or not for us to read
+        return "foreign" if os.path.exists(target) else "outdated"  # noqa: PTH110 - exists() may raise
     if found == "":
         return "foreign"
-    return "current" if found == provenance and made_ns >= source_changed_ns else "outdated"
+    return "current" if found == provenance and status.st_mtime_ns >= source_changed_ns else "outdated"
 
 
 def write(target: Path, data: bytes, out_root: Path, made_ns: int) -> None:

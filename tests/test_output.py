@@ -139,6 +139,19 @@ def test_up_to_date_is_newer_and_made_alike(tmp_path: Path) -> None:
     assert output.state_of(target, LINE, 0) == "foreign"
 
 
+def test_what_cannot_be_told_is_not_ours(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    for data in (b"GIF89a, say", b"\x89PNG\r\n\x1a\n, cut short", b"RIFF\0\0\0\0WEBPVP8X and what not"):
+        target.write_bytes(data)
+        assert output.state_of(target, LINE, 0) == "foreign"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_the_way_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    assert output.state_of(tmp_path / "a.png", LINE, 0) == "foreign"
+
+
 def encode_foreign() -> bytes:
     """A whole PNG without any text."""
     start, end = PNG.index(b"tEXt") - 4, PNG.index(b"IDAT") - 4
