@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 Shape = tuple[int, int]  # height, width
 
 BATCH_PX = 32 * 256 * 256  # of larger pictures, fewer than batch_size go through the machine at once
-HELD_PX = 32 * 1024 * 1024  # read and not yet finished; one job more may always be read
+HELD_PX = 32 * 1024 * 1024  # read and not yet finished; what is just being read comes on top
 _MAX_WORKERS = 16
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -57,6 +57,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._machines = machines
         # Tasks alive: a batch in each machine, one ready for it, more to come.
         self._window = 4 * batch_size * machines + 2 * workers
+        self._most_reading = 2 * workers  # nobody knows how large a job is before it is read
         self._hands = ThreadPoolExecutor(workers, "facadegen-hand")
         self._machine = ThreadPoolExecutor(machines, "facadegen-machine")
         self._reports: queue.SimpleQueue[Callable[[], Iterator[_Task[Job]]]] = queue.SimpleQueue()
@@ -100,7 +101,12 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._waiting.clear()
 
     def _start_reading(self, source: Iterator[Job]) -> None:
-        while not self._exhausted and self._alive < self._window and self._held_px < HELD_PX:
+        while (
+            not self._exhausted
+            and self._alive < self._window
+            and self._reading < self._most_reading
+            and self._held_px < HELD_PX
+        ):
             try:
                 task = _Task(next(source))
             except StopIteration:
