@@ -76,6 +76,8 @@ class _Fit:
 class _Rows:
     """The rows of a picture that differ from the one above: of drawn label maps, but a few.
 
+    Of a picture with transparent parts, all of them.
+
     kept: (R,), which rows. place: (H,), for each row, the place in `kept` of the one it is equal to.
     counts: (R,), how many rows each stands for.
     """
@@ -188,11 +190,12 @@ def _best(fits: Sequence[_Fit]) -> _Fit:
 
 
 def _is_pair(labels: _Fit, photo: _Fit) -> bool:
-    return labels.far_share <= _MAX_FAR and photo.far_share >= _MIN_FAR_PHOTO
+    is_seen = bool(labels.counts.any())  # a transparent half is no label map
+    return is_seen and labels.far_share <= _MAX_FAR and photo.far_share >= _MIN_FAR_PHOTO
 
 
 def _classes(tables: ColorTables, codes: Codes, fit: _Fit) -> npt.NDArray[np.uint8]:
-    """The class (H, W) of every pixel's color, UNCLEAR where it is too far from all."""
+    """The class (R, W) of every kept pixel's color, UNCLEAR where it is too far from all."""
     classes = np.empty(codes.shape, np.uint8)
     for band in _bands(codes):
         classes[band] = tables.classes[fit.palette_id].take(codes[band])

@@ -79,6 +79,9 @@ def test_unknown_indices_are_refused() -> None:
 
 def test_transparent_pictures_are_refused() -> None:
     assert refusal(file_of(Image.new("RGBA", (32, 32)))) == "is fully transparent"
+    half_seen = photo().convert("RGBA")
+    half_seen.paste((0, 0, 0, 0), (0, 0, half_seen.width // 2, half_seen.height))
+    assert "match no class color" in refusal(file_of(half_seen))
 
 
 @pytest.mark.parametrize("form", FORMATS)
