@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from facadegen.errors import OutputError
+from facadegen.errors import OutputError, printable
 from facadegen.palettes import Color, gimp_palette
 from facadegen.weights import FORMAT_VERSION, read_card, shipped_weights
 
@@ -35,7 +35,7 @@ def show_info(weights: Path | None) -> int:
         "scores": card.scores or "not measured",
     }
     for line in _rows(facts):
-        print(line)
+        print(printable(line))  # a stranger's card may hold anything
     return 0
 
 
