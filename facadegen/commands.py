@@ -83,7 +83,7 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
             report.waiting(0)
             report.forget_missing()
         report.finish()
-    return int(flags.once and report.failed)
+    return (stop.exit_code or int(report.failed)) if flags.once else 0
 
 
 class _Desk:
@@ -112,12 +112,14 @@ class _Desk:
 
         After `stop`, files that were begun are finished.
         """
-        if self._out_is_inside and self._directory.is_dir():
+        if self._out_is_inside and os.path.isdir(self._directory):  # noqa: PTH112 - is_dir() may raise
             with suppress(OSError):  # which writing will tell of
                 self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the folder, which came back
         jobs, twins = self._without_twins(paths)
         to_run, settled = sort_out(jobs, self._settings)
         for outcome in (*twins, *settled):
+            if outcome.status == "failed":  # by what is in its way: tried again, should that go
+                self._watcher.retry(outcome.job.source)
             yield outcome, 0.0
         for outcome in self._pipeline.run(takewhile(lambda _: not stop.is_set(), to_run)):
             if not self._postponed(outcome):
@@ -132,7 +134,6 @@ class _Desk:
             if (twin := discover.twin_of(path)) is None:
                 jobs.append(job)
             else:
-                self._watcher.retry(path)
                 problem = f"{job.targets[0]} would be made from {twin.name}, too; rename one of them"
                 twins.append(Outcome(job, "failed", error=LabelMapError(problem, path)))
         return jobs, twins

@@ -74,7 +74,7 @@ class BatchReport:
     def note(self, text: str) -> None:
         """One line about the run as a whole."""
         if not self._quiet:
-            say(f"facadegen: {text}")
+            say(f"facadegen: {printable(text)}")
 
     def fail(self, error: FacadegenError) -> None:
         """Something that is not one of the counted label maps failed, such as a folder."""
@@ -184,8 +184,9 @@ class WatchReport:
         source = outcome.job.source
         name = self._name(source)
         if outcome.reason is not None:
-            if self._failures.get(source) != outcome.reason:  # a disk that stays full is told of once
-                self._log("failed", f"{name}: {printable(outcome.reason)}")
+            if self._failures.get(source) == outcome.reason:  # a disk that stays full is told of once
+                return
+            self._log("failed", f"{name}: {printable(outcome.reason)}")
             self._failures[source] = outcome.reason
         else:
             self._failures.pop(source, None)

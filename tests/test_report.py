@@ -166,6 +166,20 @@ def test_a_file_made_after_all_is_no_failure(capsys: Captured) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_a_failure_that_stays_is_told_of_once(capsys: Captured) -> None:
+    with WatchReport(Path("in"), Path("out"), as_json=True) as report:
+        for _ in range(3):
+            report.add(failed("a.png"), 0.1)
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 1 and shown.err.count("a.png") == 1
+
+
+def test_names_in_notes_do_not_reach_the_terminal_raw(capsys: Captured) -> None:
+    with BatchReport(0) as report:
+        report.note("evil\x1b]0;title\x07")
+    assert "\x1b" not in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("terminal")
 def test_a_watch_shows_its_state_on_a_terminal(capsys: Captured) -> None:
     with WatchReport(Path("in"), Path("out")) as report:

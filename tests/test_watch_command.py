@@ -187,6 +187,12 @@ def test_a_day_in_the_life_of_a_watched_folder(drops: Path, tmp_path: Path, tiny
     watch.wait_for("gone.png", "failed")
     (drops / "gone.png").unlink()
 
+    (drops / "facades" / "taken.png").write_bytes(b"somebody's")
+    save_map(drops / "taken.png", 5)
+    watch.wait_for("taken.png", "failed")
+    (drops / "facades" / "taken.png").unlink()
+    watch.wait_for("taken.png", "made")
+
     shutil.rmtree(drops / "facades")
     (drops / "facades").write_bytes(b"in the way")
     save_map(drops / "late.png", 4)
@@ -195,9 +201,9 @@ def test_a_day_in_the_life_of_a_watched_folder(drops: Path, tmp_path: Path, tiny
     watch.wait_for("late.png", "made")
 
     assert watch.end() == 0
-    assert watch.said().endswith("6 made, 0 failed\n")
+    assert watch.said().endswith("7 made, 0 failed\n")
     made = sorted(name for name, status in watch.statuses() if status == "made")
-    assert made == ["before.png", "broken.png", "half.png", "late.png", "moved.png", "saved.png"]
+    assert made == ["before.png", "broken.png", "half.png", "late.png", "moved.png", "saved.png", "taken.png"]
     assert ("half.png", "failed") not in watch.statuses()
     assert [path.name for path in (drops / "facades").iterdir()] == ["late.png"]
 
