@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_LOGGERS = ("watchdog", "fsevents")  # the latter is watchdog's, too, on macOS
 STOP_PATIENCE_S = 2.0  # watchdog may sit on one half of a move for half a second
 
 ObserverFactory = Callable[[], Any]
@@ -113,7 +114,8 @@ class Observation:
         inbox.root = os.path.realpath(folder)
         self._observer = make_observer()
         self._inbox = inbox
-        logging.getLogger("watchdog").addHandler(inbox)
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(inbox)
         try:
             self._observer.schedule(inbox, inbox.root, recursive=True, event_filter=_events_of_interest())
             self._observer.start()
@@ -131,7 +133,8 @@ class Observation:
         self._observer.stop()
         for thread in self._threads:
             thread.join(timeout=STOP_PATIENCE_S)
-        logging.getLogger("watchdog").removeHandler(self._inbox)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._inbox)
 
 
 def platform_observer() -> Any:
@@ -155,8 +158,8 @@ def watches_used_up(make_observer: ObserverFactory, folder: Path) -> bool:
         observer = make_observer()
         observer.schedule(Inbox(), os.path.realpath(folder), recursive=False)
         observer.start()
-    except OSError as error:
-        return error.errno == errno.ENOSPC
+    except (OSError, RuntimeError) as error:  # no thread can be started, say
+        return getattr(error, "errno", None) == errno.ENOSPC
     finally:
         if observer is not None:
             observer.stop()
