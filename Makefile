@@ -7,9 +7,9 @@
 #
 # make test PYTHON=python3.13    another Python (3.11 to 3.13)
 
-VENV ?= .venv
+VENV ?= .venv$(addprefix -,$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
-CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11
+CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 SUITABLE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
