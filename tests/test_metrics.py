@@ -42,6 +42,18 @@ def test_kid_interval_covers_the_value_and_is_centered(paired: bool) -> None:
     assert abs((found.low + found.high) / 2 - found.value) < (found.high - found.low) / 4
 
 
+def test_kid_of_pairs_gains_nothing_from_pictures_that_resemble_their_own_photo() -> None:
+    strangers = [metrics.kid(cloud(40, s), cloud(40, 50 + s), n_draws=2).value for s in range(30)]
+    alike = []
+    for seed in range(30):
+        real = cloud(40, seed)
+        # Of the same distribution as the real ones, each half its own photo.
+        fake = (0.5**0.5 * (real + cloud(40, 50 + seed))).astype(np.float32)
+        alike.append(metrics.kid(real, fake, paired=True, n_draws=2).value)
+    spread = np.hypot(np.std(strangers), np.std(alike)) / np.sqrt(30)
+    assert abs(np.mean(alike) - np.mean(strangers)) < 2.5 * spread
+
+
 def test_kid_repeats_with_its_seed() -> None:
     one, other = cloud(20, 0), cloud(20, 1)
     assert metrics.kid(one, other, seed=3) == metrics.kid(one, other, seed=3)

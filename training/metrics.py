@@ -33,13 +33,17 @@ def kid(
     """Kernel Inception Distance (Bińkowski et al. 2018): the squared MMD under the cubic kernel, unbiased.
 
     0 where both come from the same distribution (single readings scatter around it, so they can be negative).
-    paired: row i of both belongs to the same label map, so the bootstrap draws facades, not pictures.
+    paired: row i of both belongs to the same label map, so the bootstrap draws facades, not pictures, and no
+    picture is compared with its own photo, to which it is nearer than a drawn one would be.
     """
     within_real, within_fake, across = _kernel(real, real), _kernel(fake, fake), _kernel(real, fake)
 
     def mmd(real_weights: Floats, fake_weights: Floats) -> Floats:
-        cross = np.einsum("bi,ij,bj->b", real_weights, across, fake_weights, optimize=True)
-        cross /= real_weights.sum(1) * fake_weights.sum(1)
+        if paired:
+            cross = _mean_off_diagonal(across, real_weights)
+        else:
+            cross = np.einsum("bi,ij,bj->b", real_weights, across, fake_weights, optimize=True)
+            cross /= real_weights.sum(1) * fake_weights.sum(1)
         return (
             _mean_off_diagonal(within_real, real_weights)
             + _mean_off_diagonal(within_fake, fake_weights)
