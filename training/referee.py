@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import cyclopts
 import numpy as np
@@ -140,13 +141,11 @@ def trained(
     """
     path = cache / f"referee-{_fingerprint(photos, n_classes, recipe)}.pt"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError):  # none yet, or one cut short
+        referee = Referee(judge.channels, n_classes, recipe.width).to(device)
+        referee.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError):  # none yet, or one cut short
         referee = train(judge, photos, n_classes, recipe, device, on_progress)
         _save(referee, path)
-        return referee, path
-    referee = Referee(judge.channels, n_classes, recipe.width).to(device)
-    referee.load_state_dict(state)
     return referee.eval().requires_grad_(False), path
 
 
