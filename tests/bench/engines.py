@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from facadegen import generator, torchscript
 from facadegen.device import PRECISIONS, single_thread_pool
 from facadegen.weights import read_card
-from training.networks.lean_unet import LeanUNet
+from training.networks.lean_unet import LeanUNet, folded
 
 Inputs = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]  # classes (N, H, W), colors (N, K, 3)
 Run = Callable[[Inputs], npt.NDArray[np.uint8]]  # one batch, on all cores: (N, 3, H, W)
@@ -60,10 +60,11 @@ def _own(weights: Path, precision: str) -> Engine:
 
 
 def _eager(source: Any) -> Iterator[Engine]:
+    network = folded(LeanUNet(source.color_sets.shape[1], ()))
     try:
-        network = LeanUNet(source.color_sets.shape[1], ()).eval()
         network.load_state_dict(source.network.state_dict())
-    except (AttributeError, RuntimeError):  # weights of another recipe, or of an older network
+    except (AttributeError, RuntimeError) as error:  # weights of another recipe
+        print(f"  no eager row: {str(error).partition(chr(10))[0]}")
         return
 
     def forward(classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:

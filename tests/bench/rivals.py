@@ -26,10 +26,13 @@ class PlainUNet(nn.Module):
     def __init__(self, widths: tuple[int, ...], extra: int = 0) -> None:
         super().__init__()
         inputs = (3, *widths[:-1])
-        self.downs = nn.ModuleList(
-            nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(i, o, 4, 2, 1), nn.BatchNorm2d(o))
-            for i, o in zip(inputs, widths, strict=True)
-        )
+        self.downs = nn.ModuleList()
+        for level, (i, o) in enumerate(zip(inputs, widths, strict=True)):
+            down: list[nn.Module] = [nn.LeakyReLU(0.2)] if level else []
+            down.append(nn.Conv2d(i, o, 4, 2, 1))
+            if 0 < level < len(widths) - 1:
+                down.append(nn.BatchNorm2d(o))
+            self.downs.append(nn.Sequential(*down))
         self.ups = nn.ModuleList()
         for level in range(len(widths) - 1, -1, -1):
             i = widths[level] * (1 if level == len(widths) - 1 else 2)
