@@ -1,4 +1,4 @@
-"""How well styles are obeyed: the colors of some real facades, asked of other facades' label maps."""
+"""How well styles are obeyed: the colors of some real facades, asked of each of some label maps."""
 
 from dataclasses import asdict, dataclass
 
