@@ -66,6 +66,9 @@ class Trainer:
         self.frozen = recipe.frozen.to(**to)
         self.parser = FacadeParser(recipe.n_classes).to(**to)
         self.average = AveragedModel(self.generator, multi_avg_fn=_rising_average)
+        for module in self.average.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0  # pictures are made without, so statistics are estimated without
         self.optimizers = {
             "generator": torch.optim.Adam(
                 self.generator.parameters(), settings.generator_rate, settings.betas
