@@ -44,8 +44,9 @@ class FitOptions:
         if list(self.restarts) != sorted({r for r in self.restarts if 0 < r < self.steps}):
             given = " ".join(map(str, self.restarts))
             raise UsageError(f"--restarts must rise within 1..{self.steps - 1}, not {given}")
-        if self.size_px % 32 or self.size_px < 64:
-            raise UsageError(f"--size-px must be a multiple of 32 from 64 on, not {self.size_px}")
+        step, least = RECIPES[self.recipe].settings.size_step_px, RECIPES[self.recipe].settings.least_size_px
+        if self.size_px % step or self.size_px < least:
+            raise UsageError(f"--size-px must be a multiple of {step} from {least} on, not {self.size_px}")
         if not 0 <= self.large_fraction <= 1:
             raise UsageError(f"--large-fraction must lie in 0..1, not {self.large_fraction}")
 

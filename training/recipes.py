@@ -29,6 +29,8 @@ class Settings:
     betas: tuple[float, float]
     warmup_steps: int  # of reconstruction alone
     other_colors: float  # the part of the samples painted with another facade's colors
+    size_step_px: int  # what crops' sides are multiples of
+    least_size_px: int
 
 
 class Recipe(Protocol):
@@ -56,6 +58,8 @@ class Pix2Pix:
         betas=(0.5, 0.999),
         warmup_steps=0,
         other_colors=0.0,
+        size_step_px=Pix2PixUNet.stride,
+        least_size_px=Pix2PixUNet.stride,
     )
     l1_weight = 100.0
 
@@ -118,10 +122,12 @@ class Projected:
         betas=(0.0, 0.99),
         warmup_steps=200,
         other_colors=0.3,
+        size_step_px=LeanUNet.stride,
+        least_size_px=2 * LeanUNet.stride,
     )
-    l1_weight = 1.5
-    feature_weight = 2.0
-    segmentation_weight = 0.5
+    l1_weight = 0.5
+    feature_weight = 1.0
+    segmentation_weight = 0.3
     obedience_weight = 4.0
     patch_weight = 0.5
 

@@ -7,22 +7,32 @@ from training.networks.lean_unet import ResidualBlock, conv_bn_relu
 
 
 class FacadeParser(nn.Module):
-    """Class logits at a quarter of the photo's resolution; 0.4 M parameters, 0.2 GMACs at 256x256."""
+    """Class logits at a quarter of the photo's resolution; 1.1 M parameters, 0.6 GMACs at 256x256.
+
+    Sky, street and wall may share a color: it is the coarsest stage, which sees most of the photo, that
+    tells them apart.
+    """
 
     def __init__(self, n_classes: int, width: int = 48) -> None:
         super().__init__()
         self.down4 = nn.Sequential(conv_bn_relu(3, width // 2, 3, 2), conv_bn_relu(width // 2, width, 3, 2))
         self.down8 = nn.Sequential(conv_bn_relu(width, 2 * width, 3, 2), ResidualBlock(2 * width))
         self.down16 = nn.Sequential(conv_bn_relu(2 * width, 2 * width, 3, 2), ResidualBlock(2 * width))
+        self.down32 = nn.Sequential(
+            conv_bn_relu(2 * width, 2 * width, 3, 2), ResidualBlock(2 * width), ResidualBlock(2 * width)
+        )
+        self.mix16 = conv_bn_relu(2 * width, 2 * width)
         self.mix8 = conv_bn_relu(2 * width, 2 * width)
         self.mix4 = conv_bn_relu(2 * width, width)
         self.head = nn.Conv2d(width, n_classes, 1)
 
     def forward(self, photo: Tensor) -> Tensor:
-        """Logits (N, K, H / 4, W / 4) of photos, float (N, 3, H, W) in -1..1, H and W multiples of 16."""
+        """Logits (N, K, H / 4, W / 4) of photos, float (N, 3, H, W) in -1..1, H and W multiples of 32."""
         x4 = self.down4(photo)
         x8 = self.down8(x4)
         x16 = self.down16(x8)
+        x32 = self.down32(x16)
+        x16 = self.mix16(F.interpolate(x32, scale_factor=2.0, mode="nearest") + x16)
         x8 = self.mix8(F.interpolate(x16, scale_factor=2.0, mode="nearest") + x8)
         x4 = self.mix4(F.interpolate(x8, scale_factor=2.0, mode="nearest")) + x4
         return self.head(x4)
