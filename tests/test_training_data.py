@@ -1,6 +1,7 @@
 """Data: every layout is read, pairs stay aligned, samples depend on their number alone, faults are named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from pairs import SIZE_PX, made_up_classes, made_up_photo
 from PIL import Image
+from scipy import ndimage
 
 from facadegen import labels
 from facadegen.errors import TrainingError
@@ -101,13 +103,21 @@ def test_a_picture_that_holds_no_photo_is_named(tmp_path: Path) -> None:
 
 
 def test_photo_and_label_map_get_one_geometric_transform() -> None:
-    samples = samples_of([striped_pair()])
-    for number in range(4):
+    blocks = torch.from_numpy(np.random.default_rng(0).integers(0, 12, (6, 6), np.uint8))
+    classes = blocks.repeat_interleave(16, 0).repeat_interleave(16, 1)
+    photo = (classes * 20).expand(3, -1, -1).contiguous()
+    samples = samples_of([data.Pair("blocks", photo, classes, torch.ones_like(classes, dtype=torch.bool))])
+    for number in range(6):
         photo, classes, valid, *_ = samples[number]
-        # The photo's brightness follows the class; colors change, the order of the stripes does not.
+        # The photo's brightness tells the class; colors change, but those of two classes do not meet.
         grey = photo.mean(0)
-        means = torch.stack([grey[classes == k].median() for k in classes.unique()])
-        assert (means.diff() > 0).all()
+        levels = torch.stack([grey[classes == k].median() for k in classes.unique()])
+        told = classes.unique()[(grey[..., None] - levels).abs().argmin(-1)]
+        inside = np.ones(classes.shape, bool)
+        for k in classes.unique():
+            edges = (classes == k).numpy()
+            inside &= ~(edges & ~ndimage.binary_erosion(edges, iterations=2, border_value=1))
+        assert (told == classes)[torch.from_numpy(inside)].float().mean() > 0.99
         assert valid.all()
 
 
@@ -151,7 +161,10 @@ def test_own_colors_are_the_photos_and_other_colors_are_not() -> None:
     assert own == 1 and torch.equal(colors, photo_colors)
     k = int(classes[32, 32])
     assert photo_colors[k] == pytest.approx((photo[:, classes == k].mean(1) + 1) / 2, abs=1e-4)
-    assert samples_of(pairs, other_colors=1.0)[0][5] == 0
+    pairs.append(replace(pairs[0], photo=255 - pairs[0].photo))
+    samples = samples_of(pairs, other_colors=1.0)
+    others = {other for n in range(8) for other in (0, 1) if torch.equal(samples[n][4], samples.sets[other])}
+    assert others == {0, 1} and all(samples[n][5] == 0 for n in range(8))
 
 
 def test_processes_share_a_batch_and_a_resumed_run_goes_on() -> None:
