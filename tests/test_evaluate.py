@@ -1,5 +1,6 @@
 """Evaluation: the command on tiny weights and made-up pairs, and what its parts promise."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -223,6 +224,9 @@ def test_scores_go_into_the_card_and_nothing_else_changes(
     data: Path, weights: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scored = Path(shutil.copy(weights, tmp_path / "scored.pt"))
+    other = f"{'0' * 64}  other.pt"
+    digest = hashlib.sha256(scored.read_bytes()).hexdigest()
+    (tmp_path / "SHA256SUMS").write_text(f"{other}\n{digest}  scored.pt\n")
     assert run(data, scored, tmp_path / "out", cache, "--card") == 0
     before, after = read_card(weights), read_card(scored)
     assert after.scores.keys() == {
@@ -232,8 +236,11 @@ def test_scores_go_into_the_card_and_nothing_else_changes(
         "scored, own colors",
         "scored, default colors",
     }
-    rows = json.loads((tmp_path / "out" / evaluate.SCORES_NAME).read_text())["rows"]
-    kid = next(row for row in rows if row["name"] == "scored, own colors")["scores"]["kid"]["value"]
+    digest = hashlib.sha256(scored.read_bytes()).hexdigest()
+    assert (tmp_path / "SHA256SUMS").read_text() == f"{other}\n{digest}  scored.pt\n"
+    found = json.loads((tmp_path / "out" / evaluate.SCORES_NAME).read_text())
+    assert found["generators"][0]["sha256"] == digest
+    kid = next(row for row in found["rows"] if row["name"] == "scored, own colors")["scores"]["kid"]["value"]
     assert after.scores["scored, own colors"]["kid"] == pytest.approx(kid, abs=1e-4)
     assert replace(after, scores={}) == before
     classes, colors = np.zeros((1, SIZE_PX, SIZE_PX), np.uint8), np.full((1, 12, 3), 0.4, np.float32)

@@ -19,6 +19,7 @@ from facadegen import generator
 from facadegen.device import limit_threads
 from facadegen.torchscript import quiet
 from training import checkpoint, fit
+from training.distributed import World, average_gradients
 
 ROOT = Path(__file__).parents[1]
 
@@ -122,6 +123,47 @@ def test_two_processes_share_a_run(pairs_folder: Path, tmp_path: Path) -> None:
     assert generator.load(out, device="cpu", precision="fp32").card.training["steps"] == 2
 
 
+def give_and_average(rank: int, meeting: str, answers: Any) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    layer = torch.nn.Linear(2, 1)
+    (layer.weight * (rank + 1)).sum().backward()  # the bias has no gradient
+    average_gradients(layer, World(rank, 2))
+    torch.distributed.destroy_process_group()
+    assert layer.weight.grad is not None
+    answers.put(layer.weight.grad.flatten().tolist())
+
+
+@pytest.mark.slow
+def test_processes_go_by_the_mean_of_their_gradients(tmp_path: Path) -> None:
+    answers = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    torch.multiprocessing.spawn(give_and_average, (str(tmp_path / "meeting"), answers), nprocs=2)
+    assert [answers.get(), answers.get()] == [[1.5, 1.5], [1.5, 1.5]]
+
+
+def test_weights_are_written_beside_the_caller(
+    pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_fit(arguments(pairs_folder, Path("my.pt"), steps=1)) == 0
+    assert generator.load(tmp_path / "my.pt", device="cpu").card.training["steps"] == 1
+
+
+def test_a_run_of_other_data_or_networks_is_refused(
+    finished: Path, pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(pairs_folder, tmp_path / "data")
+    next((tmp_path / "data" / "train").iterdir()).unlink()
+    assert run_fit(arguments(tmp_path / "data", finished)) == 2
+    assert "holds a run with another data" in capsys.readouterr().err
+    run = shutil.copytree(finished.with_suffix(""), tmp_path / "run")
+    state = checkpoint.load(run / "checkpoint.pt")
+    assert state is not None
+    state["trainer"]["parser"].popitem()
+    checkpoint.save(run / "checkpoint.pt", state)
+    assert run_fit(arguments(pairs_folder, finished, run_dir=run)) == 2
+    assert "holds a run of other networks" in capsys.readouterr().err
+
+
 def test_pix2pix_weights_come_from_the_same_command(pairs_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "baseline.pt"
     assert run_fit(arguments(pairs_folder, out, recipe="pix2pix", size_px=256, steps=1, batch_size=2)) == 0
@@ -179,6 +221,8 @@ def test_a_run_with_other_options_is_refused(
     [
         ({"data": "nowhere"}, "nowhere: no such folder"),
         ({"restarts": 3}, "--restarts must rise within 1..2, not 3"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, not 0"),
+        ({"recipe": "pix2pix", "size_px": 384}, "--size-px must be a multiple of 256 from 256 on"),
         ({"size_px": 100}, "--size-px must be a multiple of 32"),
         ({"steps": 0}, "--steps must be at least 1"),
     ],

@@ -1,5 +1,6 @@
 """Pairs of photo and label map: finding them in folders, keeping them, and drawing augmented batches."""
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -173,6 +174,12 @@ def read_pairs(
             pairs.append(pair)
             on_read(len(pairs), len(files))
     return pairs
+
+
+def fingerprint(pairs: list[Pair]) -> str:
+    """One line that is the same for the same pairs, by their names and sizes, in the same order."""
+    told = repr([(pair.name, tuple(pair.classes.shape)) for pair in pairs])
+    return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def color_sets(pairs: list[Pair], n_classes: int) -> Tensor:

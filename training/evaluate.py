@@ -288,10 +288,10 @@ def main_command(
         weights, data, baseline, out, features, styles, seed, referee_steps, cache or default_cache(), device
     )
     results = evaluate(options, Console(stderr=True))
-    save(results)
+    tables.show(results.rows, results.styles)
     if card:
         record(results)
-    tables.show(results.rows, results.styles)
+    save(results)
     print(f"{out / SCORES_NAME} and {out / SHEET_NAME} written, {results.seconds / 60:.1f} minutes")
 
 

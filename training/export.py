@@ -1,6 +1,7 @@
 """Export: a trained generator becomes one scripted file, reloaded and compared before it counts."""
 
 import copy
+import hashlib
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from facadegen.errors import TrainingError
 from facadegen.torchscript import quiet
-from facadegen.weights import CARD_NAME, read_card
+from facadegen.weights import CARD_NAME, SUMS_NAME, read_card
 from training.networks.lean_unet import folded
 from training.networks.scripted import ScriptedGenerator
 
@@ -55,6 +56,8 @@ def export(
 def record_scores(path: Path, scores: dict[str, Any]) -> None:
     """Save a weights file again with these scores on its card; nothing else in it changes.
 
+    Its checksum in a `SHA256SUMS` beside it follows.
+
     Raises:
         FacadegenError: the file cannot be read or written.
     """
@@ -62,6 +65,7 @@ def record_scores(path: Path, scores: dict[str, Any]) -> None:
     with quiet():
         module = torch.jit.load(path, map_location="cpu")
     _save(module, card.to_json(), path)
+    _update_sums(path)
 
 
 def _save(
@@ -83,6 +87,19 @@ def _save(
         temporary.unlink(missing_ok=True)
 
 
+def _update_sums(path: Path) -> None:
+    """Put the checksum of a weights file in the place of the one it had, where there was one."""
+    sums = path.with_name(SUMS_NAME)
+    if not sums.is_file():
+        return
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    lines = [line.partition(" ") for line in sums.read_text(encoding="utf-8").splitlines()]
+    told = [
+        f"{found if name.lstrip(' *') == path.name else known}{space}{name}" for known, space, name in lines
+    ]
+    sums.write_text("\n".join(told) + "\n", encoding="utf-8")
+
+
 def _check_parity(module: ScriptedGenerator, path: Path, stride: int) -> None:
     """Raises TrainingError unless a fresh process makes of the file what the eager module makes."""
     torch.manual_seed(0)
@@ -97,7 +114,7 @@ def _check_parity(module: ScriptedGenerator, path: Path, stride: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         sent, received = Path(folder, "inputs.pt"), Path(folder, "outputs.pt")
         torch.save([classes, colors, stride, 0, photo], sent)
-        command = [sys.executable, "-c", _RELOAD, str(path), str(sent), str(received)]
+        command = [sys.executable, "-c", _RELOAD, str(path.resolve()), str(sent), str(received)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -112,7 +129,8 @@ def _check_parity(module: ScriptedGenerator, path: Path, stride: int) -> None:
 
 
 def source_commit() -> str:
-    """The commit of this source tree, or "unknown" outside of one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """The commit of this source tree, "-dirty" where files differ from it; "unknown" outside of one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    folder = Path(__file__).parent
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     return done.stdout.strip() or "unknown"

@@ -48,6 +48,17 @@ class Material:
     color_sets: Tensor  # (len(train), K, 3)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a run is made from. data: fingerprint of the train pairs. commits: of the code, one after another.
+
+    The commits are those the run was started and resumed at, not the one it happens to end at.
+    """
+
+    data: str
+    commits: list[str]
+
+
 @app.default
 def fit(
     *,
@@ -119,7 +130,7 @@ def fit(
             recipe=recipe,
             steps=steps,
             restarts=restarts,
-            batch_size=batch_size or RECIPES[recipe].settings.batch_size,
+            batch_size=RECIPES[recipe].settings.batch_size if batch_size is None else batch_size,
             size_px=size_px,
             large_fraction=large_fraction,
             seed=seed,
@@ -165,7 +176,8 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     recipe = RECIPES[options.recipe](material.label_set)
     schedule = loop.Schedule(options.steps, options.restarts)
     trainer = loop.Trainer(recipe, schedule, options.seed, device, precision, world)
-    resume(trainer, options, world)
+    origin = Origin(data.fingerprint(material.train), [source_commit()])
+    resume(trainer, options, origin, world)
     stop = stop_on_signals()
     samples = make_samples(material, options, recipe.settings.other_colors)
     batches = data.batches(
@@ -174,9 +186,9 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     if world.leads:
         with Logbook(options.run, options.steps, trainer.done, options.log_every, console) as logbook:
             finished = loop.run(
-                trainer, batches, Keeper(trainer, logbook, material, options).after_step, stop.is_set
+                trainer, batches, Keeper(trainer, logbook, material, options, origin).after_step, stop.is_set
             )
-            save(trainer, options)
+            save(trainer, options, origin)
             logbook.curves()
     else:
         finished = loop.run(trainer, batches, lambda terms: None, stop.is_set)
@@ -184,7 +196,7 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
         console.print(f"stopped after {trainer.done} steps; the same command goes on from there")
         return 130
     if world.leads:
-        write_weights(trainer, material, options, options.out)
+        write_weights(trainer, material, options, origin, options.out)
         console.print(f"wrote {options.out} after {trainer.seconds / 60:.0f} minutes of training")
     return 0
 
@@ -197,12 +209,13 @@ class Keeper:
     logbook: Logbook
     material: Material
     options: FitOptions
+    origin: Origin
 
     def after_step(self, terms: dict[str, Tensor]) -> None:
         done, options = self.trainer.done, self.options
         self.logbook.step(done, terms, self.trainer.optimizers["generator"].param_groups[0]["lr"])
         if done % options.checkpoint_every == 0:
-            save(self.trainer, options)
+            save(self.trainer, options, self.origin)
         if done % options.sample_every == 0 or done == options.steps:
             self.sheet(done)
             self.logbook.curves()
@@ -254,7 +267,9 @@ def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> 
     return trainer.averaged_generator(data.batches(samples, 0, count, options.batch_size))
 
 
-def write_weights(trainer: loop.Trainer, material: Material, options: FitOptions, path: Path) -> None:
+def write_weights(
+    trainer: loop.Trainer, material: Material, options: FitOptions, origin: Origin, path: Path
+) -> None:
     """Export the averaged generator with its card.
 
     Raises:
@@ -279,28 +294,35 @@ def write_weights(trainer: loop.Trainer, material: Material, options: FitOptions
             "device": trainer.device.type,
             "precision": trainer.precision,
             "torch": torch.__version__,
-            "commit": source_commit(),
+            "commits": origin.commits,
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         },
     )
     export(averaged(trainer, material, options), trainer.parser, material.color_sets, card.to_json(), path)
 
 
-def resume(trainer: loop.Trainer, options: FitOptions, world: World) -> None:
+def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: World) -> None:
     """Restore the run's checkpoint, if there is one, and record the options.
 
     Raises:
-        TrainingError: the checkpoint is of a run with other options, or the folder cannot be written.
+        TrainingError: the checkpoint is of a run with other options, data or networks, or the folder cannot
+            be written.
     """
     state = checkpoint.load(options.run / CHECKPOINT_NAME)
     if state is not None:
-        shape = options.what_shapes_the_weights(state["trainer"]["done"])
+        shape = options.what_shapes_the_weights(state["trainer"]["done"]) | {"data": origin.data}
         if state["options"] != shape:
             changed = ", ".join(k for k in shape if state["options"].get(k) != shape[k])
             raise TrainingError(
                 f"holds a run with another {changed}; use another --run-dir, or remove it", options.run
             )
-        trainer.restore(state["trainer"])
+        try:
+            trainer.restore(state["trainer"])
+        except RuntimeError as error:  # torch names parameters that do not fit
+            raise TrainingError(
+                "holds a run of other networks, as they were then; use another --run-dir", options.run
+            ) from error
+        origin.commits[:0] = [commit for commit in state["commits"] if commit not in origin.commits]
     if not world.leads:
         return
     try:
@@ -312,20 +334,21 @@ def resume(trainer: loop.Trainer, options: FitOptions, world: World) -> None:
         raise TrainingError(f"cannot be written: {error.strerror}", options.run) from error
 
 
-def save(trainer: loop.Trainer, options: FitOptions) -> None:
+def save(trainer: loop.Trainer, options: FitOptions, origin: Origin) -> None:
     """Save the run's checkpoint.
 
     Raises:
         TrainingError: as `checkpoint.save`.
     """
-    state = {"options": options.what_shapes_the_weights(trainer.done), "trainer": trainer.state()}
+    shape = options.what_shapes_the_weights(trainer.done) | {"data": origin.data}
+    state = {"options": shape, "commits": origin.commits, "trainer": trainer.state()}
     checkpoint.save(options.run / CHECKPOINT_NAME, state)
 
 
 def training_precision(name: str, device: torch.device) -> str:
     """bf16 where asked for or where the device is made for it, else fp32; fp16 would need loss scaling."""
     if name == "auto" and device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return devices.choose_precision(name, device)
 
 

@@ -45,7 +45,7 @@ class UpConvolution(nn.Sequential):
         kernels = fused.weight.flip(2, 3).transpose(0, 1).reshape(-1, 1, 3, 3)
         transposed = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1)
         transposed.weight = nn.Parameter(
-            F.conv2d(kernels, torch.ones(1, 1, 2, 2), padding=1).view(inputs, outputs, 4, 4)
+            F.conv2d(kernels, kernels.new_ones(1, 1, 2, 2), padding=1).view(inputs, outputs, 4, 4)
         )
         transposed.bias = fused.bias
         return nn.Sequential(transposed, nn.ReLU(inplace=True))
