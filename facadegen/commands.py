@@ -62,7 +62,7 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
     watch_options = WatchOptions(flags.settle, flags.poll, flags.rescan, flags.once)
     if not directory.is_dir():
         raise UsageError("no such folder", directory)
-    if os.path.realpath(directory) == os.path.realpath(out_root):
+    if discover.same_folder(directory, out_root):
         raise UsageError("is the folder being watched; name another one for the facades", out_root)
     naming = Naming(options.format, options.variants)
     settings = _settings(options, naming.suffix[1:])

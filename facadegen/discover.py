@@ -81,6 +81,14 @@ def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
     return Job(source, _targets(folder / source.stem, naming), out_root)
 
 
+def same_folder(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one folder, by whatever names; either may be absent."""
+    try:
+        return one.samefile(other)  # on some disks, drops and Drops are the same
+    except OSError:
+        return _real(one) == _real(other)
+
+
 def twin_of(source: Path) -> Path | None:
     """Another input beside this one whose facade would have the same name, if there is one."""
     for suffix in sorted(INPUT_SUFFIXES):
@@ -121,7 +129,7 @@ class Rule:
 def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
     if out_root.suffix.lower() in INPUT_SUFFIXES and not out_root.is_dir():
         raise UsageError(f"is named like a picture, but {root} is a folder and needs a folder", out_root)
-    if _real(root) == _real(out_root):
+    if same_folder(root, out_root):
         raise UsageError("is the folder of the label maps; name another one for the facades", out_root)
     problems: list[FacadegenError] = []
     links: list[Path] = []
