@@ -70,22 +70,21 @@ class Pix2Pix:
         self.frozen: nn.Module = nn.Identity()
 
     def compare(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Photos with their wedges painted over, and the label maps that pictures are judged beside."""
-        photo = torch.where(batch.valid, batch.photo, fake.detach())
-        return photo, one_hot(batch.classes, self.n_classes)
+        """Generated pictures with the photos' wedges, and the label maps that pictures are judged beside."""
+        return torch.where(batch.valid, fake, batch.photo), one_hot(batch.classes, self.n_classes)
 
     def discriminator_loss(
         self, batch: Batch, fake: Tensor, seen: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Terms]:
-        photo, condition = seen
-        real = losses.bce(self.discriminator(photo, condition), True)
+        judged, condition = seen
+        real = losses.bce(self.discriminator(batch.photo, condition), True)
         # Halved, as the paper does, to slow the discriminator down (section 3.3).
-        loss = 0.5 * (real + losses.bce(self.discriminator(fake.detach(), condition), False))
+        loss = 0.5 * (real + losses.bce(self.discriminator(judged.detach(), condition), False))
         return loss, {"d": loss}
 
     def generator_loss(self, batch: Batch, fake: Tensor, seen: tuple[Tensor, Tensor]) -> tuple[Tensor, Terms]:
-        _, condition = seen
-        adversarial = losses.bce(self.discriminator(fake, condition), True)
+        judged, condition = seen
+        adversarial = losses.bce(self.discriminator(judged, condition), True)
         l1 = losses.masked_l1(fake, batch.photo, batch.valid)
         return adversarial + self.l1_weight * l1, {"g": adversarial, "l1": l1}
 
@@ -125,7 +124,7 @@ class Projected:
         size_step_px=LeanUNet.stride,
         least_size_px=2 * LeanUNet.stride,
     )
-    l1_weight = 0.5
+    l1_weight = 1.0
     feature_weight = 1.0
     segmentation_weight = 0.3
     obedience_weight = 4.0
@@ -144,10 +143,10 @@ class Projected:
 
     def compare(self, batch: Batch, fake: Tensor) -> Seen:
         """Look at photos and generated pictures through one shared augmentation and the frozen features."""
-        # Where the photo shows a wedge, the generated picture stands in for it: nothing is learned there.
-        real = torch.where(batch.valid, batch.photo, fake.detach())
-        clamped = leaky_clamp(fake)
-        real_seen, fake_seen = shared_augmentation(real, clamped)
+        # Both show the photo's wedges: nothing is learned there. The other way round, generated pictures in
+        # place of the wedges of photos, faults at the borders would pass for real ones, and grow.
+        clamped = torch.where(batch.valid, leaky_clamp(fake), batch.photo)
+        real_seen, fake_seen = shared_augmentation(batch.photo, clamped)
         with torch.no_grad():
             real_taps, real_mixed = self.frozen(real_seen)
         fake_taps, fake_mixed = self.frozen(fake_seen)
@@ -181,7 +180,7 @@ class Projected:
         target = torch.full_like(seen.small_classes, self.n_classes)
         segmentation = losses.segmentation(
             real_classes, seen.small_classes, seen.weight, seen.small_valid
-        ) + losses.segmentation(fake_classes, target, seen.weight, torch.ones_like(seen.small_valid))
+        ) + losses.segmentation(fake_classes, target, seen.weight, seen.small_valid)
         patch = self.patch_judge(
             torch.cat([seen.real_picture, seen.fake_picture.detach()]),
             torch.cat([seen.one_hot, seen.one_hot]),
@@ -193,12 +192,11 @@ class Projected:
     def generator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         logits, classes = self.judge(seen.fake_mixed, seen.fake_condition)
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
-        everywhere = torch.ones_like(seen.small_valid)
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         terms = {
             "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
             "g_patch": losses.hinge_generator(patch),
-            "g_seg": losses.segmentation(classes, seen.small_classes, seen.weight, everywhere),
+            "g_seg": losses.segmentation(classes, seen.small_classes, seen.weight, seen.small_valid),
             "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
             # Asked of the picture as it was before the shared augmentation changed its colors.

@@ -1,0 +1,43 @@
+"""Recipes: what they look at, and what they leave alone."""
+
+import pytest
+import torch
+
+from facadegen.palettes import FACADES
+from training.data import Batch
+from training.recipes import RECIPES, Recipe
+
+SIZE_PX = 64
+
+
+def batch_with_wedge() -> Batch:
+    """Two samples whose photos are black in a corner, which is not valid."""
+    generator = torch.Generator().manual_seed(0)
+    valid = torch.ones(2, 1, SIZE_PX, SIZE_PX, dtype=torch.bool)
+    valid[:, :, :20, :12] = False
+    photo = torch.rand(2, 3, SIZE_PX, SIZE_PX, generator=generator).mul(2).sub(1)
+    colors = torch.rand(2, 12, 3, generator=generator)
+    return Batch(
+        photo=torch.where(valid, photo, -torch.ones(())),
+        classes=torch.randint(0, 12, (2, SIZE_PX, SIZE_PX), generator=generator, dtype=torch.uint8),
+        valid=valid,
+        photo_colors=colors,
+        colors=colors,
+        own=torch.ones(2),
+    )
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_nobody_judges_what_is_painted_where_the_photo_has_a_wedge(name: str) -> None:
+    torch.manual_seed(0)
+    recipe: Recipe = RECIPES[name](FACADES)
+    recipe.discriminator.eval()
+    batch = batch_with_wedge()
+    fake = torch.rand(2, 3, SIZE_PX, SIZE_PX).mul(2).sub(1)
+    red = torch.where(batch.valid, fake, torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1))
+    found = {}
+    for picture, pixels in (("fake", fake), ("red", red), ("changed", fake.roll(1, 3))):
+        torch.manual_seed(1)  # of the augmentation
+        seen = recipe.compare(batch, pixels)
+        found[picture] = recipe.discriminator_loss(batch, pixels, seen)[0].item()
+    assert found["red"] == found["fake"] != found["changed"]
