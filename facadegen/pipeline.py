@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -83,7 +83,7 @@ class Settings:
             OSError: the input cannot be read.
         """
         with source.open("rb") as file:
-            digest = hashlib.file_digest(file, _short_digest).hexdigest()
+            digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
         made_from = {"label_map": digest, **self._made_from}
         return tuple(provenance_line({**made_from, "variant": variant}) for variant in range(self.variants))
 
@@ -279,10 +279,6 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
     if isinstance(error, OSError) and error.strerror:
         return LabelMapError(f"cannot be read ({error.strerror})", job.source)
     return FacadegenError(f"unexpected {type(error).__name__}: {error}", job.source)
-
-
-def _short_digest() -> Any:
-    return hashlib.blake2b(digest_size=16)
 
 
 def _sha256(path: Path) -> str:
