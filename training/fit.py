@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from cyclopts import App, Parameter
@@ -57,6 +57,10 @@ class Origin:
 
     data: str
     commits: list[str]
+
+    def shape(self, options: FitOptions, done: int) -> dict[str, Any]:
+        """What a run resumed after `done` steps must share with the one it goes on with, its data too."""
+        return options.what_shapes_the_weights(done) | {"data": self.data}
 
 
 @app.default
@@ -174,8 +178,7 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
         return 0
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe](material.label_set)
-    schedule = loop.Schedule(options.steps, options.restarts)
-    trainer = loop.Trainer(recipe, schedule, options.seed, device, precision, world)
+    trainer = loop.Trainer(recipe, options.schedule, options.seed, device, precision, world)
     origin = Origin(data.fingerprint(material.train), [source_commit()])
     resume(trainer, options, origin, world)
     stop = stop_on_signals()
@@ -310,7 +313,7 @@ def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: Wo
     """
     state = checkpoint.load(options.run / CHECKPOINT_NAME)
     if state is not None:
-        shape = options.what_shapes_the_weights(state["trainer"]["done"]) | {"data": origin.data}
+        shape = origin.shape(options, state["trainer"]["done"])
         if state["options"] != shape:
             changed = ", ".join(k for k in shape if state["options"].get(k) != shape[k])
             raise TrainingError(
@@ -340,7 +343,7 @@ def save(trainer: loop.Trainer, options: FitOptions, origin: Origin) -> None:
     Raises:
         TrainingError: as `checkpoint.save`.
     """
-    shape = options.what_shapes_the_weights(trainer.done) | {"data": origin.data}
+    shape = origin.shape(options, trainer.done)
     state = {"options": shape, "commits": origin.commits, "trainer": trainer.state()}
     checkpoint.save(options.run / CHECKPOINT_NAME, state)
 

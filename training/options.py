@@ -54,12 +54,17 @@ class FitOptions:
         fields = asdict(self)
         return fields | {"data": [str(p) for p in self.data], "out": str(self.out), "run": str(self.run)}
 
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.steps, self.restarts)
+
     def what_shapes_the_weights(self, done: int) -> dict[str, Any]:
         """The choices that a run resumed after `done` steps must share with the one it goes on with.
 
         Of the schedule only the part that lies behind: a run may be shortened or lengthened on its way.
         """
         names = ("recipe", "batch_size", "size_px", "large_fraction", "seed")
-        schedule = Schedule(self.steps, self.restarts)
-        rates = hashlib.sha256(repr([schedule.factor(step) for step in range(done)]).encode()).hexdigest()
+        rates = hashlib.sha256(
+            repr([self.schedule.factor(step) for step in range(done)]).encode()
+        ).hexdigest()
         return {name: getattr(self, name) for name in names} | {"schedule": rates}
