@@ -73,27 +73,19 @@ class _Fit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows of a picture that differ from the one above: of drawn label maps, but a few.
+class _Looked:
+    """A picture's colors, looked up. Rows equal to the one above are looked at once: drawn maps have many.
 
-    Of a picture with transparent parts, all of them.
-
-    kept: (R,), which rows. place: (H,), for each row, the place in `kept` of the one it is equal to.
-    counts: (R,), how many rows each stands for.
+    codes: (R, W), the place of every pixel's color in the tables, of the rows that differ from the one above;
+    all rows, where parts are transparent. place: (H,), where in the codes each row is. counts: (R,), how many
+    rows each stands for. transparent: bool (H, W), as the picture has it.
     """
 
-    kept: npt.NDArray[np.intp]
+    tables: ColorTables
+    codes: Codes
     place: npt.NDArray[np.intp]
     counts: npt.NDArray[np.intp]
-
-    @classmethod
-    def of(cls, picture: Picture) -> "_Rows":
-        values = picture.values
-        differs = np.ones(len(values), bool)
-        if picture.transparent is None:
-            differs[1:] = (values[1:] != values[:-1]).any(axis=1)
-        place = np.cumsum(differs) - 1
-        return cls(np.flatnonzero(differs), place, np.bincount(place))
+    transparent: npt.NDArray[np.bool_] | None
 
 
 def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[int]) -> Painted:
@@ -102,13 +94,12 @@ def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[in
     Raises:
         LabelMapError: neither the picture nor one half of it is painted so.
     """
-    rows = _Rows.of(picture)
-    tables, codes = _look_up(picture, rows, label_set)
-    columns, photo_columns, fit = _find_labels(tables, codes, rows, picture.transparent, palette_ids)
+    looked = _look_up(picture, label_set)
+    columns, photo_columns, fit = _find_labels(looked, palette_ids)
     if fit.far_share > _MAX_FAR:
         raise _no_label_map(fit.far_share, label_set, palette_ids)
     part = picture.columns(columns)
-    classes = _classes(tables, codes[:, columns], fit)[rows.place]
+    classes = _classes(looked, columns, fit)
     if part.transparent is not None:
         classes[part.transparent] = label_set.background_id
     if not fit.is_exact:
@@ -123,28 +114,17 @@ def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
     """Whether a picture has a color table, not one of gray, and nearly all is in the colors of a palette."""
     if picture.colors is None or picture.is_gray:
         return False
-    rows = _Rows.of(picture)
-    tables, codes = _look_up(picture, rows, label_set)
-    whole = slice(None)
-    fits = [
-        _fit(tables, codes, rows, picture.transparent, whole, palette_id)
-        for palette_id in range(len(tables.noise))
-    ]
+    looked = _look_up(picture, label_set)
+    fits = [_fit(looked, slice(None), palette_id) for palette_id in range(len(looked.tables.noise))]
     return min(fit.far_share for fit in fits) <= _MAX_FAR_INDEXED
 
 
-def _find_labels(
-    tables: ColorTables,
-    codes: Codes,
-    rows: _Rows,
-    transparent: npt.NDArray[np.bool_] | None,
-    palette_ids: Sequence[int],
-) -> tuple[slice, slice | None, _Fit]:
+def _find_labels(looked: _Looked, palette_ids: Sequence[int]) -> tuple[slice, slice | None, _Fit]:
     """The columns of the label map, those of its photo, if any, and how well the best palette explains it."""
-    width = codes.shape[1]
+    width = looked.codes.shape[1]
     left, right = slice(0, width // 2), slice(width // 2, width)
-    left_fits = [_fit(tables, codes, rows, transparent, left, each) for each in palette_ids]
-    right_fits = [_fit(tables, codes, rows, transparent, right, each) for each in palette_ids]
+    left_fits = [_fit(looked, left, each) for each in palette_ids]
+    right_fits = [_fit(looked, right, each) for each in palette_ids]
     left_fit, right_fit = _best(left_fits), _best(right_fits)
     if width % 2 == 0 and _is_pair(left_fit, right_fit):
         return left, right, left_fit
@@ -154,35 +134,41 @@ def _find_labels(
     return slice(0, width), None, _best(whole_fits)
 
 
-def _look_up(picture: Picture, rows: _Rows, label_set: LabelSet) -> tuple[ColorTables, Codes]:
-    """Tables of what colors mean, and the place (R, W) of every kept pixel's color in them."""
-    values = picture.values if len(rows.kept) == len(picture.values) else picture.values[rows.kept]
-    if picture.colors is not None:
-        return tables_of(label_set, picture.colors.tobytes()), values
+def _look_up(picture: Picture, label_set: LabelSet) -> _Looked:
+    """A picture's colors in the tables of what colors mean."""
+    values = picture.values
+    differs = np.ones(len(values), bool)
+    if picture.transparent is None:
+        differs[1:] = (values[1:] != values[:-1]).any(axis=1)
+    if not differs.all():
+        values = values[differs]
+    place = np.cumsum(differs) - 1
+    tables, codes = _codes_in_tables(values, picture.colors, label_set)
+    return _Looked(tables, codes, place, np.bincount(place), picture.transparent)
+
+
+def _codes_in_tables(
+    values: Codes, colors: npt.NDArray[np.uint8] | None, label_set: LabelSet
+) -> tuple[ColorTables, Codes]:
+    if colors is not None:
+        return tables_of(label_set, colors.tobytes()), values
     codes = np.empty(values.shape, np.uint32)
-    for band in _bands(codes):
-        codes[band] = codes_of(values[band])
+    for rows in _bands(codes):
+        codes[rows] = codes_of(values[rows])
     return color_tables(label_set), codes
 
 
-def _fit(
-    tables: ColorTables,
-    codes: Codes,
-    rows: _Rows,
-    transparent: npt.NDArray[np.bool_] | None,
-    columns: slice,
-    palette_id: int,
-) -> _Fit:
+def _fit(looked: _Looked, columns: slice, palette_id: int) -> _Fit:
     counts = np.zeros(FAR + 1, np.intp)
-    for band in _bands(codes):
-        distance = tables.distance[palette_id].take(codes[band, columns])
+    for rows in _bands(looked.codes):
+        distance = looked.tables.distance[palette_id].take(looked.codes[rows, columns])
         weights = None
-        if transparent is not None:
-            distance = distance[~transparent[band, columns]]
-        elif len(rows.kept) < len(rows.place):
-            weights = np.repeat(rows.counts[band], distance.shape[1])
+        if looked.transparent is not None:
+            distance = distance[~looked.transparent[rows, columns]]
+        elif len(looked.codes) < len(looked.place):
+            weights = np.repeat(looked.counts[rows], distance.shape[1])
         counts += np.bincount(distance.ravel(), weights, len(counts)).astype(np.intp)
-    return _Fit(palette_id, tables.noise[palette_id], counts)
+    return _Fit(palette_id, looked.tables.noise[palette_id], counts)
 
 
 def _best(fits: Sequence[_Fit]) -> _Fit:
@@ -194,13 +180,15 @@ def _is_pair(labels: _Fit, photo: _Fit) -> bool:
     return is_seen and labels.far_share <= _MAX_FAR and photo.far_share >= _MIN_FAR_PHOTO
 
 
-def _classes(tables: ColorTables, codes: Codes, fit: _Fit) -> npt.NDArray[np.uint8]:
-    """The class (R, W) of every kept pixel's color, UNCLEAR where it is too far from all."""
+def _classes(looked: _Looked, columns: slice, fit: _Fit) -> npt.NDArray[np.uint8]:
+    """The class (H, W) of every pixel's color, UNCLEAR where it is too far from all."""
+    codes = looked.codes[:, columns]
     classes = np.empty(codes.shape, np.uint8)
-    for band in _bands(codes):
-        classes[band] = tables.classes[fit.palette_id].take(codes[band])
-        classes[band][tables.distance[fit.palette_id].take(codes[band]) > fit.clear_distance] = UNCLEAR
-    return classes
+    for rows in _bands(codes):
+        classes[rows] = looked.tables.classes[fit.palette_id].take(codes[rows])
+        far = looked.tables.distance[fit.palette_id].take(codes[rows]) > fit.clear_distance
+        classes[rows][far] = UNCLEAR
+    return classes[looked.place]
 
 
 def _settle(
