@@ -77,3 +77,11 @@ def test_color_obedience_is_the_distance_from_what_was_asked() -> None:
     colored = torch.ones(2, 1)
     assert losses.color_obedience(pictures, classes, colors, colored) == pytest.approx(0.5)
     assert losses.color_obedience(pictures, classes, colors, torch.zeros(2, 1)) == 0
+
+
+def test_the_painted_difference_counts_classes_by_their_pixels() -> None:
+    classes = torch.tensor([[[0, 1, 1, 2, 3]]])  # 3: not to be looked at
+    true = torch.zeros(1, 3, 3)
+    found = torch.tensor([[[0.9] * 3, [0.3] * 3, [0.6] * 3]])
+    colored = torch.tensor([[0.0], [1.0], [1.0]])
+    assert losses.painted_difference(found, true, classes, colored).item() == pytest.approx(0.4)

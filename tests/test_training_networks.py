@@ -4,18 +4,22 @@ import pytest
 import torch
 from torch import nn
 
+from facadegen.palettes import FACADES
 from training.networks.features import ProjectedFeatures
-from training.networks.lean_unet import LeanUNet, folded
+from training.networks.lean_unet import LeanUNet, UpConvolution, UpPatches, folded, periodic_noise
 from training.networks.parser import FacadeParser
 from training.networks.pix2pix_unet import Pix2PixUNet
 from training.networks.scripted import ScriptedGenerator
+from training.recipes import colored_classes
+
+COLORED = colored_classes(FACADES)
 
 
 def lively(network: nn.Module) -> nn.Module:
     """In eval mode, with weights and statistics that let everything through to the output."""
     torch.manual_seed(0)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight)
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr]
@@ -24,7 +28,7 @@ def lively(network: nn.Module) -> nn.Module:
 
 
 def small_lean() -> LeanUNet:
-    network = lively(LeanUNet(12, (0,), widths=(8, 8, 8, 8), detail_width=8))
+    network = lively(LeanUNet(COLORED, widths=(8, 8, 8, 8), detail_width=8))
     assert isinstance(network, LeanUNet)
     return network
 
@@ -36,7 +40,7 @@ def blocky_classes(height: int, width: int, seed: int = 1) -> torch.Tensor:
 
 
 def test_the_lean_unet_meets_its_budget() -> None:
-    network = LeanUNet(12, (0,))
+    network = LeanUNet(COLORED)
     macs = 0
 
     def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
@@ -59,7 +63,7 @@ def test_folding_changes_no_picture_and_saves_work() -> None:
     quick = folded(network)
     assert torch.allclose(network(classes, colors, 32, 64), quick(classes, colors, 32, 64), atol=1e-5)
     kinds = [type(module) for module in quick.modules()]
-    assert kinds.count(nn.ConvTranspose2d) == 3 and nn.ConvTranspose2d not in map(type, network.modules())
+    assert kinds.count(nn.ConvTranspose2d) == 4 and UpConvolution not in kinds and UpPatches not in kinds
 
 
 def test_colors_are_not_rounded_in_half_precision() -> None:
@@ -93,6 +97,27 @@ def test_noise_follows_the_absolute_position() -> None:
     assert torch.allclose(whole[..., -64:], part[..., -64:], atol=1e-5)
     unmoved = network(classes[:, :, left:], colors, 0, 0)
     assert not torch.allclose(whole[..., -64:], unmoved[..., -64:], atol=1e-3)
+
+
+def test_noise_repeats_without_a_seam_and_has_coarse_parts() -> None:
+    noise = periodic_noise(128)
+    steps = (noise - noise.roll(1, 1)).abs().mean(0)
+    assert steps[0] < 1.5 * steps.mean()
+    coarse = nn.functional.avg_pool2d(noise[None], 16)
+    assert noise.std().item() == pytest.approx(1, abs=0.01) and coarse.std() > 0.3
+
+
+def test_other_colors_bring_other_noise_whatever_the_batch() -> None:
+    network = small_lean()
+    for convolution in (network.detail[0], network.down4[0]):
+        assert isinstance(convolution, nn.Conv2d)
+        nn.init.zeros_(convolution.weight[:, 12:15])  # of the colors only the noise's place is left
+    classes = torch.full((1, 64, 64), 4, dtype=torch.uint8)
+    colors = torch.rand(2, 12, 3, generator=torch.Generator().manual_seed(3))
+    textures = [network(classes, one, 0, 0) - (one[:, 4] * 2 - 1).view(1, 3, 1, 1) for one in colors.split(1)]
+    assert not torch.allclose(textures[0], textures[1], atol=1e-3)
+    together = network(classes.expand(2, -1, -1), colors, 0, 0)
+    assert torch.allclose(together[1:], network(classes, colors[1:], 0, 0), atol=1e-5)
 
 
 def test_the_uncolored_class_ignores_its_color() -> None:

@@ -14,10 +14,11 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from training import losses
 from training.data import Batch, mix_seeds
 from training.distributed import World, agreed, average_gradients
-from training.networks.parser import FacadeParser
+from training.networks.parser import FacadeParser, seen_colors
 from training.recipes import Recipe
 
 PARSER_RATE = 1e-3
+PARSER_COLOR_WEIGHT = 10.0
 EMA_DECAY = 0.998
 
 
@@ -107,12 +108,13 @@ class Trainer:
             self.discriminator.requires_grad_(True)
             terms |= more
         with self._autocast():
-            parsing = self._parser_loss(batch)
-        self._minimise("parser", self.parser, parsing)
+            loss, more = self._parser_loss(batch)
+        self._minimise("parser", self.parser, loss)
+        terms |= more
         self.average.update_parameters(self.generator)
         self.done += 1
         self.seconds += time.perf_counter() - started
-        return {name: term.detach() for name, term in (terms | {"parser": parsing}).items()}
+        return {name: term.detach() for name, term in terms.items()}
 
     def generate(self, network: nn.Module, classes: Tensor, colors: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in -1..1 by one of the networks in eval mode."""
@@ -158,13 +160,22 @@ class Trainer:
         average_gradients(network, self.world)
         optimizer.step()
 
-    def _parser_loss(self, batch: Batch) -> Tensor:
-        logits = self.parser(batch.photo.contiguous(memory_format=torch.channels_last))
+    def _parser_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        photo = batch.photo.contiguous(memory_format=torch.channels_last)
+        logits = self.parser(photo).float()
         # Nearest: the class at each cell's corner.
-        classes, valid = batch.classes[:, ::4, ::4], batch.valid[:, 0, ::4, ::4].float()
+        classes, valid = batch.classes[:, ::4, ::4], batch.valid[:, 0, ::4, ::4]
+        n_classes = self.recipe.n_classes
         # Rare classes count for their colors too, if less than for a discriminator.
-        weight = losses.class_weights(batch.classes, self.recipe.n_classes, cap=3.0)
-        return losses.segmentation(logits, classes, weight, valid)
+        weight = losses.class_weights(batch.classes, n_classes, cap=3.0)
+        segmentation = losses.segmentation(logits, classes, weight, valid.float())
+        # What the parser is for; where it looks matters more than what it calls it.
+        found, _ = seen_colors(logits, (photo + 1) / 2)
+        seen = torch.where(valid, classes.long(), n_classes)
+        colors = losses.painted_difference(
+            found, batch.photo_colors, seen, self.recipe.colored.to(self.device)
+        )
+        return segmentation + PARSER_COLOR_WEIGHT * colors, {"parser": segmentation, "parser_colors": colors}
 
     def _set_rates(self) -> None:
         factor = self.schedule.factor(self.done)

@@ -89,3 +89,14 @@ def color_obedience(pictures: Tensor, classes: Tensor, colors: Tensor, colored: 
     present = (counts > 48) * colored
     difference = (means - (colors * 2 - 1)).abs().mean(2, keepdim=True)
     return (difference * present).sum() / present.sum().clamp(min=1)
+
+
+def painted_difference(found: Tensor, true: Tensor, classes: Tensor, colored: Tensor) -> Tensor:
+    """Mean absolute difference of a label map painted in the colors found and in the true ones.
+
+    found, true: (N, K, 3); classes: integer (N, H, W), K where not to look; colored: (K, 1), 0 for classes
+    without a color.
+    """
+    counts = F.one_hot(classes.long(), found.shape[1] + 1).flatten(1, 2).sum(1)[:, :-1, None]
+    share = counts * colored
+    return ((found - true).abs().mean(2, keepdim=True) * share).sum() / share.sum().clamp(min=1)

@@ -38,6 +38,7 @@ class Recipe(Protocol):
 
     settings: Settings
     n_classes: int
+    colored: Tensor  # (K, 1), 0 for classes that are several things (sky, street), so have no single color
     generator: Generator
     discriminator: nn.Module
     frozen: nn.Module
@@ -65,6 +66,7 @@ class Pix2Pix:
 
     def __init__(self, label_set: LabelSet, width: int = 64) -> None:
         self.n_classes = len(label_set.classes)
+        self.colored = colored_classes(label_set)
         self.generator: Generator = Pix2PixUNet(self.n_classes, width)
         self.discriminator: nn.Module = PatchDiscriminator(3 + self.n_classes, width)
         self.frozen: nn.Module = nn.Identity()
@@ -120,26 +122,24 @@ class Projected:
         discriminator_rate=3e-4,
         betas=(0.0, 0.99),
         warmup_steps=200,
-        other_colors=0.3,
+        other_colors=0.4,
         size_step_px=LeanUNet.stride,
         least_size_px=2 * LeanUNet.stride,
     )
     l1_weight = 1.0
     feature_weight = 1.0
     segmentation_weight = 0.3
-    obedience_weight = 4.0
+    obedience_weight = 10.0
     patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
         self.n_classes = len(label_set.classes)
-        uncolored = tuple(i for i, name in enumerate(label_set.classes) if name == "background")
-        self.generator: Generator = LeanUNet(self.n_classes, uncolored)
+        self.colored = colored_classes(label_set)
+        self.generator: Generator = LeanUNet(self.colored)
         self.judge = ProjectedDiscriminator(self.n_classes)
         self.patch_judge = PatchDiscriminator(3 + self.n_classes, width=24, layers=2, widest=2, spectral=True)
         self.discriminator: nn.Module = nn.ModuleList([self.judge, self.patch_judge])
         self.frozen: nn.Module = ProjectedFeatures()
-        self.colored = torch.ones(self.n_classes, 1)
-        self.colored[list(uncolored)] = 0
 
     def compare(self, batch: Batch, fake: Tensor) -> Seen:
         """Look at photos and generated pictures through one shared augmentation and the frozen features."""
@@ -192,7 +192,8 @@ class Projected:
     def generator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         logits, classes = self.judge(seen.fake_mixed, seen.fake_condition)
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
-        own = batch.valid * batch.own.view(-1, 1, 1, 1)
+        # What stands in the background is free: the label map does not tell.
+        own = batch.valid * batch.own.view(-1, 1, 1, 1) * self._colored_pixels(batch)
         terms = {
             "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
             "g_patch": losses.hinge_generator(patch),
@@ -212,6 +213,10 @@ class Projected:
         }
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
+    def _colored_pixels(self, batch: Batch) -> Tensor:
+        """1 where the class has a single color, else 0, (N, 1, H, W)."""
+        return F.embedding(batch.classes.long(), self.colored.to(batch.photo.device)).permute(0, 3, 1, 2)
+
     def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         l1 = losses.masked_l1(fake, batch.photo, own)
@@ -220,6 +225,11 @@ class Projected:
 
 
 RECIPES: dict[str, type[Projected] | type[Pix2Pix]] = {"projected": Projected, "pix2pix": Pix2Pix}
+
+
+def colored_classes(label_set: LabelSet) -> Tensor:
+    """(K, 1): 1 for classes that a color can be asked of, 0 for the background."""
+    return torch.tensor([[float(name != "background")] for name in label_set.classes])
 
 
 def one_hot(classes: Tensor, n_classes: int) -> Tensor:

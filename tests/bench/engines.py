@@ -60,7 +60,7 @@ def _own(weights: Path, precision: str) -> Engine:
 
 
 def _eager(source: Any) -> Iterator[Engine]:
-    network = folded(LeanUNet(source.color_sets.shape[1], ()))
+    network = folded(LeanUNet(torch.ones(source.color_sets.shape[1], 1)))
     try:
         network.load_state_dict(source.network.state_dict())
     except (AttributeError, RuntimeError) as error:  # weights of another recipe

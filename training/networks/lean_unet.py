@@ -51,6 +51,21 @@ class UpConvolution(nn.Sequential):
         return nn.Sequential(transposed, nn.ReLU(inplace=True))
 
 
+class UpPatches(nn.Sequential):
+    """Twice the resolution, a 2x2 patch from each pixel, normalised alike at its four places."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(in_channels, out_channels, 2, 2, bias=False), nn.BatchNorm2d(out_channels)
+        )
+
+    def folded(self) -> nn.ConvTranspose2d:
+        """The same in evaluation mode, the normalisation in the convolution."""
+        convolution, norm = self
+        assert isinstance(convolution, nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d)
+        return fuse_conv_bn_eval(convolution, norm, transpose=True).requires_grad_(False)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside an identity (He et al. 2016, arXiv 1512.03385)."""
 
@@ -65,57 +80,69 @@ class ResidualBlock(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
-class LeanUNet(nn.Module):
-    """Makes pictures of class maps and colors; about 2.1 GMACs a 256x256 picture.
+def periodic_noise(period_px: int, cells_px: tuple[int, ...] = (1, 16, 64)) -> Tensor:
+    """Noise of several scales in one, (P, P), of unit variance, that repeats without a seam.
 
-    Most of the work happens at a quarter of the resolution, where a picture costs little memory traffic; a
-    thin path at half of it, fed by the label map itself, keeps window frames sharp. Every normalisation is a
-    BatchNorm behind a
-    convolution: it folds away, so results depend neither on the batch nor on the picture's size.
+    The finest gives texture, the coarser ones a choice of what stands in larger places.
+    """
+    total = torch.zeros(period_px, period_px)
+    for cell in cells_px:
+        grid = F.pad(torch.randn(1, 1, period_px // cell, period_px // cell), (2, 2, 2, 2), mode="circular")
+        smooth = F.interpolate(grid, scale_factor=float(cell), mode="bicubic")[0, 0]
+        smooth = smooth[2 * cell : 2 * cell + period_px, 2 * cell : 2 * cell + period_px]
+        total += smooth / smooth.std()
+    return total / total.std()
+
+
+class LeanUNet(nn.Module):
+    """Makes pictures of class maps and colors; 1.0 GMACs a 256x256 picture once folded.
+
+    Most of the work happens on the way up, at a quarter of the resolution and below: label maps are easily
+    read, and a picture costs little memory traffic there. A thin path at half the resolution, fed by the
+    label map itself, keeps window frames sharp. Every normalisation is a BatchNorm behind a convolution: it
+    folds away, so results depend neither on the batch nor on the picture's size.
     """
 
     stride = 32
     style = "colors"
-    # Sum over the convolutions of the stride at which each one looks one cell further, rounded up to the
-    # stride.
-    context_px = 288
+    # Sum over the convolutions of the stride at which each one looks one cell further, and one cell of 32,
+    # rounded up to the stride.
+    context_px = 256
 
     one_hot: Tensor
     colored: Tensor
     noise: Tensor
+    hash_weights: Tensor
 
     def __init__(
         self,
-        n_classes: int,
-        uncolored: tuple[int, ...],
-        widths: tuple[int, int, int, int] = (64, 128, 192, 256),
+        colored: Tensor,
+        widths: tuple[int, int, int, int] = (64, 96, 160, 192),
         detail_width: int = 32,
         bottleneck_blocks: int = 2,
     ) -> None:
-        """uncolored: ids of classes that are several things (sky, street), so have no single color."""
+        """colored: (K, 1), 0 for classes that are several things (sky, street), so have no single color."""
         super().__init__()
+        n_classes = colored.shape[0]
         self.n_classes = n_classes
         in_channels = n_classes + 4  # one-hot class, painted color, noise
         w4, w8, w16, w32 = widths  # by stride
         self.register_buffer("one_hot", torch.eye(n_classes))
-        colored = torch.ones(n_classes, 1)
-        colored[list(uncolored)] = 0
-        self.register_buffer("colored", colored)
-        self.register_buffer("noise", torch.randn(NOISE_PERIOD_PX, NOISE_PERIOD_PX))
+        self.register_buffer("colored", colored.clone())
+        self.register_buffer("noise", periodic_noise(NOISE_PERIOD_PX))
+        self.register_buffer("hash_weights", torch.randint(2**20, (3 * n_classes,)))
 
         self.detail = conv_bn_relu(in_channels, detail_width, 2, 2)
-        self.down4 = nn.Sequential(conv_bn_relu(in_channels, w4, 4, 4), conv_bn_relu(w4, w4))
-        self.down8 = nn.Sequential(conv_bn_relu(w4, w8, 3, 2), conv_bn_relu(w8, w8))
-        self.down16 = nn.Sequential(conv_bn_relu(w8, w16, 3, 2), conv_bn_relu(w16, w16))
+        self.down4 = conv_bn_relu(in_channels, w4, 4, 4)
+        self.down8 = conv_bn_relu(w4, w8, 3, 2)
+        self.down16 = conv_bn_relu(w8, w16, 3, 2)
         self.down32 = nn.Sequential(
             conv_bn_relu(w16, w32, 3, 2), *[ResidualBlock(w32) for _ in range(bottleneck_blocks)]
         )
         self.up16, self.mix16 = UpConvolution(w32, w16), conv_bn_relu(w16, w16)
         self.up8, self.mix8 = UpConvolution(w16, w8), conv_bn_relu(w8, w8)
         self.up4, self.mix4 = UpConvolution(w8, w4), conv_bn_relu(w4, w4)
-        self.up2 = nn.Sequential(
-            nn.Conv2d(w4, 4 * detail_width, 1, bias=False), nn.BatchNorm2d(4 * detail_width)
-        )
+        self.up2 = UpPatches(w4, detail_width)
         self.mix2 = conv_bn_relu(detail_width, detail_width)
         self.head = nn.Conv2d(detail_width, 3 * 4, 3, 1, 1)
         nn.init.normal_(self.head.weight, std=0.01)
@@ -139,9 +166,15 @@ class LeanUNet(nn.Module):
         )
         row = classes.long() + torch.arange(n, device=classes.device).view(n, 1, 1) * self.n_classes
         table = F.embedding(row, rows.flatten(0, 1))  # (N, H, W, K + 4)
-        y = torch.remainder(torch.arange(h, device=classes.device) + top, self.noise.shape[0])
-        x = torch.remainder(torch.arange(w, device=classes.device) + left, self.noise.shape[1])
-        table[..., self.n_classes + 3] = self.noise[y][:, x]
+        # Whole numbers: a sum of floats might round otherwise in another batch.
+        place = ((painted_colors * 127.5).round().long().flatten(1) * self.hash_weights).sum(1).view(n, 1, 1)
+        period = self.noise.shape[0]
+        y = torch.remainder(torch.arange(h, device=classes.device).view(1, h, 1) + top + place, period)
+        x = torch.remainder(
+            torch.arange(w, device=classes.device).view(1, 1, w) + left + torch.floor_divide(place, period),
+            period,
+        )
+        table[..., self.n_classes + 3] = self.noise[y, x]
         # Looked up once more, not cut out: half-precision colors would be rounded.
         flat = F.embedding(row, painted_colors.flatten(0, 1))
         return table.permute(0, 3, 1, 2), flat.permute(0, 3, 1, 2)
@@ -161,7 +194,7 @@ class LeanUNet(nn.Module):
         x = self.mix16(self.up16(x) + x16)
         x = self.mix8(self.up8(x) + x8)
         x = self.mix4(self.up4(x) + x4)
-        x = self.mix2(F.relu(F.pixel_shuffle(self.up2(x), 2) + detail))
+        x = self.mix2(F.relu(self.up2(x) + detail))
         return flat.add_(F.pixel_shuffle(self.head(x), 2))
 
 
@@ -170,6 +203,6 @@ def folded(network: nn.Module) -> nn.Module:
     copied = copy.deepcopy(network).eval()
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, UpConvolution):
+            if isinstance(child, UpConvolution | UpPatches):
                 setattr(parent, name, child.folded())
     return copied

@@ -1,5 +1,6 @@
 """A small facade parser: which class each pixel of a photo is. It reads the style out of plain photos."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,3 +37,15 @@ class FacadeParser(nn.Module):
         x8 = self.mix8(F.interpolate(x16, scale_factor=2.0, mode="nearest") + x8)
         x4 = self.mix4(F.interpolate(x8, scale_factor=2.0, mode="nearest")) + x4
         return self.head(x4)
+
+
+def seen_colors(logits: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean color of each class that the parser sees, (N, K, 3), and on how many of its pixels, (N, K, 1).
+
+    logits: float32 (N, K, H / 4, W / 4); photos: (N, 3, H, W), whose range the colors have.
+    """
+    # Squared: doubtful pixels, mostly at edges, count less.
+    weight = logits.softmax(1).square().flatten(2)
+    pixels = F.avg_pool2d(photos, 4).flatten(2)
+    mass = weight.sum(2, keepdim=True)
+    return torch.bmm(weight, pixels.transpose(1, 2)) / mass.clamp(min=1e-6), mass

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.networks.parser import seen_colors
+
 # Photos are parsed at the size and squeezed shape the parser was trained on.
 PARSER_SIZE_PX = 256
 # A class on fewer of a photo's pixels than this is taken as absent.
@@ -47,14 +49,8 @@ class ScriptedGenerator(nn.Module):
         small = F.interpolate(photo.float() / 255, size, mode="bilinear", antialias=True)
         dtype = self.color_sets.dtype
         logits = self.parser((small * 2 - 1).to(dtype)).float()
-        # Squared and renormalised: doubtful pixels, mostly at edges, count less.
-        weight = logits.softmax(1).square()
-        weight = weight * (logits == logits.amax(1, keepdim=True))
-        pixels = F.avg_pool2d(small, 4).flatten(2)  # (N, 3, P)
-        weight = weight.flatten(2)  # (N, K, P)
-        mass = weight.sum(2, keepdim=True)
-        found = torch.bmm(weight, pixels.transpose(1, 2)) / mass.clamp(min=1e-6)
-        present = mass > self.present_fraction * weight.shape[2]  # (N, K, 1)
+        found, mass = seen_colors(logits, small)
+        present = mass > self.present_fraction * logits[0, 0].numel()  # (N, K, 1)
         sets = self.color_sets.float()
         distance = ((sets[None] - found[:, None]).square() * present[:, None]).sum((2, 3))  # (N, M)
         nearest = sets[distance.argmin(1)]
