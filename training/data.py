@@ -193,6 +193,18 @@ def color_sets(pairs: list[Pair], n_classes: int) -> Tensor:
     return torch.from_numpy(np.stack([style.complete_colors(partial, measured) for partial in means]))
 
 
+def usual_sets(sets: Tensor, colored: Tensor, share: float = 0.8, neighbors: int = 10) -> Tensor:
+    """The color sets (M, K, 3) that are most like others, so many of them, in the same order.
+
+    Among the rest are rare facades, and windows measured on a few dark pixels: on another facade they look
+    wrong. Alike: by the distance to the tenth nearest. colored: (K, 1), 0 for classes that are not compared.
+    """
+    flat = (sets * colored).flatten(1)
+    distance = torch.cdist(flat, flat).sort(dim=1).values[:, min(neighbors, len(sets) - 1)]
+    chosen = distance.argsort(stable=True)[: max(1, round(share * len(sets)))]
+    return sets[chosen.sort().values]
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How pairs become samples: one joint geometric transform a pair, colors changed in the photo alone."""

@@ -301,7 +301,8 @@ def write_weights(
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         },
     )
-    export(averaged(trainer, material, options), trainer.parser, material.color_sets, card.to_json(), path)
+    sets = data.usual_sets(material.color_sets, trainer.recipe.colored)
+    export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
 
 
 def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: World) -> None:
