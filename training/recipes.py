@@ -192,8 +192,7 @@ class Projected:
     def generator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         logits, classes = self.judge(seen.fake_mixed, seen.fake_condition)
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
-        # What stands in the background is free: the label map does not tell.
-        own = batch.valid * batch.own.view(-1, 1, 1, 1) * self._colored_pixels(batch)
+        own = batch.valid * batch.own.view(-1, 1, 1, 1)
         terms = {
             "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
             "g_patch": losses.hinge_generator(patch),
@@ -212,10 +211,6 @@ class Projected:
             "obey": self.obedience_weight,
         }
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
-
-    def _colored_pixels(self, batch: Batch) -> Tensor:
-        """1 where the class has a single color, else 0, (N, 1, H, W)."""
-        return F.embedding(batch.classes.long(), self.colored.to(batch.photo.device)).permute(0, 3, 1, 2)
 
     def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
