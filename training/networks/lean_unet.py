@@ -130,7 +130,7 @@ class LeanUNet(nn.Module):
         self.register_buffer("one_hot", torch.eye(n_classes))
         self.register_buffer("colored", colored.clone())
         self.register_buffer("noise", periodic_noise(NOISE_PERIOD_PX))
-        self.register_buffer("hash_weights", torch.randint(2**20, (3 * n_classes,)))
+        self.register_buffer("hash_weights", torch.randint(2**10, (3 * n_classes,)))
 
         self.detail = conv_bn_relu(in_channels, detail_width, 2, 2)
         self.down4 = conv_bn_relu(in_channels, w4, 4, 4)
@@ -166,8 +166,12 @@ class LeanUNet(nn.Module):
         )
         row = classes.long() + torch.arange(n, device=classes.device).view(n, 1, 1) * self.n_classes
         table = F.embedding(row, rows.flatten(0, 1))  # (N, H, W, K + 4)
-        # Whole numbers: a sum of floats might round otherwise in another batch.
-        place = ((painted_colors * 127.5).round().long().flatten(1) * self.hash_weights).sum(1).view(n, 1, 1)
+        # Whole numbers, below 2**24: sums of floats might round otherwise in another batch or engine.
+        place = (
+            ((painted_colors + 1).mul(127.5).round().long().flatten(1) * self.hash_weights)
+            .sum(1)
+            .view(n, 1, 1)
+        )
         period = self.noise.shape[0]
         y = torch.remainder(torch.arange(h, device=classes.device).view(1, h, 1) + top + place, period)
         x = torch.remainder(
