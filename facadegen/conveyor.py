@@ -20,7 +20,7 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 Shape = tuple[int, int]  # height, width
 
-BATCH_PX = 32 * 256 * 256  # of larger pictures, fewer than batch_size go through the machine at once
+BATCH_PX = 32 * 256 * 256
 HELD_PX = 32 * 1024 * 1024  # read and not yet finished; what is just being read comes on top
 _MAX_WORKERS = 16
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -48,12 +48,21 @@ class Conveyor(Generic[Job, Piece, Result]):
     """One run over some jobs; a job that raises fails alone."""
 
     def __init__(
-        self, stages: Stages[Job, Piece, Result], batch_size: int, workers: int = 0, machines: int = 1
+        self,
+        stages: Stages[Job, Piece, Result],
+        batch_size: int,
+        workers: int = 0,
+        machines: int = 1,
+        batch_px: int = BATCH_PX,
     ) -> None:
-        """workers: threads that read and finish, 0: one per CPU. machines: batches made at a time."""
+        """workers: threads that read and finish, 0: one per CPU. machines: batches made at a time.
+
+        batch_px: of pictures so large that batch_size of them have more, fewer are made together.
+        """
         workers = workers or min(available_cpus(), _MAX_WORKERS)
         self._stages = stages
         self._batch_size = batch_size
+        self._batch_px = batch_px
         self._machines = machines
         # Tasks alive: a batch in each machine, one ready for it, more to come.
         self._window = 4 * batch_size * machines + 2 * workers
@@ -153,7 +162,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         return next(iter(self._waiting), None) if idle else None
 
     def _batch_size_for(self, shape: Shape) -> int:
-        return max(1, min(self._batch_size, BATCH_PX // (shape[0] * shape[1])))
+        return max(1, min(self._batch_size, self._batch_px // (shape[0] * shape[1])))
 
     def _make(self, pieces: list[Piece]) -> list[Result | Exception]:
         """One result or error per piece; a batch that fails (out of memory?) is halved until it does not."""

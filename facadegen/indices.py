@@ -47,6 +47,10 @@ def _values(picture: Picture) -> npt.NDArray[np.uint8] | None:
     """Indices or gray values, uint8 (H, W), or None where there is color."""
     if picture.colors is not None:
         return picture.values.astype(np.uint8, copy=False)
-    red, green, blue = (picture.values >> np.uint32(shift) & np.uint32(0xFF) for shift in (0, 8, 16))
-    is_gray = (red == green).all() and (green == blue).all()
-    return red.astype(np.uint8) if is_gray else None
+    for rows in (slice(1), slice(None)):  # where there is color, it mostly shows in the first row
+        red, green, blue = (
+            picture.values[rows] >> np.uint32(shift) & np.uint32(0xFF) for shift in (0, 8, 16)
+        )
+        if (red != green).any() or (green != blue).any():
+            return None
+    return red.astype(np.uint8)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from facadegen import labels, output
-from facadegen.conveyor import Conveyor, Stages, available_cpus
+from facadegen.conveyor import BATCH_PX, Conveyor, Stages, available_cpus
 from facadegen.discover import Job
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
@@ -27,7 +27,9 @@ from facadegen.weights import Card
 Pixels = npt.NDArray[np.uint8]
 
 GPU_BATCH_SIZE = 32
-CPU_BATCH_SIZE = 1  # for each of the CPUs: in larger batches some would wait for others to be done
+# For each of the CPUs: in larger batches some would wait for others to be done. Large pictures go one by one.
+CPU_BATCH_SIZE = 2
+CPU_BATCH_PX = CPU_BATCH_SIZE * 256 * 256
 MAX_MACHINES = 16  # as many pictures as a generator makes at a time
 CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may be this much behind
 SIZES_PX = range(16, 16385)  # of the shorter side
@@ -157,6 +159,7 @@ class Pipeline:
     def __init__(self, generator: Maker, settings: Settings) -> None:
         on_gpu = getattr(generator.device, "type", "cpu") != "cpu"
         self._batch_size = settings.batch_size or (GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE)
+        self._batch_px = BATCH_PX if settings.batch_size or on_gpu else CPU_BATCH_PX
         self._machines = 1 if on_gpu else min(available_cpus(), MAX_MACHINES)
         self._line = _Line(generator, resolve_style(settings.style, generator, settings.variants), settings)
 
@@ -167,7 +170,7 @@ class Pipeline:
         """
         line = self._line
         stages = Stages(line.read, lambda piece: piece.classes.shape, line.make, line.finish)
-        conveyor = Conveyor(stages, self._batch_size, machines=self._machines)
+        conveyor = Conveyor(stages, self._batch_size, machines=self._machines, batch_px=self._batch_px)
         for job, error in conveyor.run(jobs, stop or threading.Event()):
             seconds = time.monotonic() - line.started.pop(job)
             if error is None:

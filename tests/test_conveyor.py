@@ -94,10 +94,9 @@ def test_batches_hold_one_shape_and_are_full_where_they_can_be() -> None:
     assert len(works.batches) <= 120 // 4 + 6
 
 
-def test_large_pictures_go_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conveyor, "BATCH_PX", 2 * 8 * 24)
+def test_large_pictures_go_in_smaller_batches() -> None:
     works = Works()
-    run(works, 60, batch_size=8)
+    dict(Conveyor(works.stages, 8, 3, batch_px=2 * 8 * 24).run(range(60), threading.Event()))
     sizes = {
         batch[0][2]: max(len(b) for b in works.batches if b[0][2] == batch[0][2]) for batch in works.batches
     }
