@@ -70,7 +70,7 @@ def fit(
     out: Path,
     run_dir: Path | None = None,
     recipe: Literal["projected", "pix2pix"] = "projected",
-    steps: int = 12000,
+    steps: int = 9200,
     restarts: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
     batch_size: int | None = None,
     size_px: int = 256,

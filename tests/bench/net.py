@@ -32,7 +32,7 @@ def measure(plan: Plan) -> list[Row]:
     classes = np.stack([draw_map(256, seed) for seed in range(_BATCH)])
     colors = np.resize(source.color_sets.numpy(), (_BATCH, *source.color_sets.shape[1:]))
     # Halves, which no precision rounds: the noise of a picture is placed by its colors.
-    sample = (classes, np.round(2 * colors) / 2)
+    sample = (classes, (np.round(2 * colors) / 2).astype(np.float32))
     precisions = limit.precisions()
     contenders = list(engines(plan.weights, plan.folder, sample, precisions))
     ms = _race(contenders, sample, plan.rounds * _ROUNDS_PER_ROUND)
