@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facadegen.palettes import Color
 
 # What goes through the network in one piece; more is cut into tiles, 4096 x 4096 into four. The peak is then
-# 1.4 GB in fp32 with the shipped network.
+# 1.2 GB in fp32 with the shipped network.
 WHOLE_PICTURE_PX = 2400 * 2400
 ONE_THREAD_PX = 512 * 512  # on a CPU, up to this size, pictures are made side by side, one thread each
 GPU_LOT = 8  # pictures a GPU works on at a time
