@@ -72,6 +72,11 @@ class LabelSet:
         """The class of what is not drawn at all: the one named "background", else class 0."""
         return self.classes.index("background") if "background" in self.classes else 0
 
+    @property
+    def unpainted(self) -> frozenset[int]:
+        """Ids of classes that are several things (sky, street), so have no single color: the background."""
+        return frozenset(class_id for class_id, name in enumerate(self.classes) if name == "background")
+
     def index_of(self, class_name: str) -> int:
         """The class id of a name, whatever its case.
 

@@ -27,7 +27,8 @@ from facadegen.weights import Card
 Pixels = npt.NDArray[np.uint8]
 
 GPU_BATCH_SIZE = 32
-# For each of the CPUs: in larger batches some would wait for others to be done. Large pictures go one by one.
+# For each of the CPUs, a lot of the generator's: in larger batches some would wait for others to be done.
+# Large pictures go one by one.
 CPU_BATCH_SIZE = 2
 CPU_BATCH_PX = CPU_BATCH_SIZE * 256 * 256
 MAX_MACHINES = 16  # as many pictures as a generator makes at a time

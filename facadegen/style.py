@@ -102,7 +102,7 @@ def resolve_style(style: Style, generator: ColorSource, variants: int = 1) -> Co
     """
     label_set = generator.card.label_set
     _check_possible(style, generator, variants)
-    unpainted = frozenset(class_id for class_id, name in enumerate(label_set.classes) if name == "background")
+    unpainted = label_set.unpainted
     by_hand: dict[int, tuple[float, float, float]] = {}
     for name, (red, green, blue) in style.colors:
         class_id = label_set.index_of(name)

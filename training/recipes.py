@@ -224,7 +224,7 @@ RECIPES: dict[str, type[Projected] | type[Pix2Pix]] = {"projected": Projected, "
 
 def colored_classes(label_set: LabelSet) -> Tensor:
     """(K, 1): 1 for classes that a color can be asked of, 0 for the background."""
-    return torch.tensor([[float(name != "background")] for name in label_set.classes])
+    return torch.tensor([[float(i not in label_set.unpainted)] for i in range(len(label_set.classes))])
 
 
 def one_hot(classes: Tensor, n_classes: int) -> Tensor:

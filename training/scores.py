@@ -84,7 +84,7 @@ class Exam:
         self.bench, self.val, self.seed, self.on_progress = bench, val, seed, on_progress
         self.n_classes = len(label_set.classes)
         # Sky and street are several things, so they have no color of their own.
-        self.uncolored = [i for i, name in enumerate(label_set.classes) if name == "background"]
+        self.uncolored = sorted(label_set.unpainted)
         self.real = bench.look(val.photos, on_progress)
         self.train_features = bench.look(train.photos, on_progress).features
         self.asked = self.colors_of(val.photos)
