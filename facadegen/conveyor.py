@@ -1,15 +1,15 @@
-"""Many hands and a machine or some: worker threads read and finish jobs beside those that make batches.
+"""Some equal workers who do whatever comes next: read a job, make a batch of pieces, finish a result.
 
-It knows nothing of pictures. The caller's thread plans: it alone owns the state, the others only report
-to it through a queue. What is read, waiting and being finished is bounded in number and in pixels, so
-memory stays flat over any number of jobs.
+It knows nothing of pictures. Whoever is done with one thing picks the next under one lock: nobody plans for
+others and nothing is handed over, which would cost small pictures more than reading them does. What is read,
+waiting and being finished is bounded in number and in pixels, so memory stays flat over any number of jobs.
 """
 
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,18 +22,22 @@ Shape = tuple[int, int]  # height, width
 
 BATCH_PX = 32 * 256 * 256
 HELD_PX = 32 * 1024 * 1024  # read and not yet finished; what is just being read comes on top
-_MAX_WORKERS = 16
+_MAX_WORKERS = 17
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
 class Stages(Generic[Job, Piece, Result]):
-    """The work. A job is read into pieces; pieces of one shape are made together; each result is finished."""
+    """The work. A job is read into pieces; pieces of one shape are made together; each result is finished.
+
+    enter: called in every worker's thread before anything else.
+    """
 
     read: Callable[[Job], list[Piece]]
     shape_of: Callable[[Piece], Shape]
     make: Callable[[list[Piece]], Sequence[Result]]
     finish: Callable[[Piece, Result], None]
+    enter: Callable[[], None] = lambda: None
 
 
 @dataclass(eq=False)
@@ -42,6 +46,14 @@ class _Task(Generic[Job]):
     unfinished: int = 0
     held_px: int = 0
     error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class _Finishing(Generic[Job, Piece, Result]):
+    task: _Task[Job]
+    piece: Piece
+    result: Result
+    px: int
 
 
 class Conveyor(Generic[Job, Piece, Result]):
@@ -55,116 +67,169 @@ class Conveyor(Generic[Job, Piece, Result]):
         machines: int = 1,
         batch_px: int = BATCH_PX,
     ) -> None:
-        """workers: threads that read and finish, 0: one per CPU. machines: batches made at a time.
+        """workers: threads, 0: one more than CPUs. machines: batches made at a time.
 
         batch_px: of pictures so large that batch_size of them have more, fewer are made together.
         """
-        workers = workers or min(available_cpus(), _MAX_WORKERS)
+        # The one more keeps the CPUs busy while another waits for a disk or a GPU.
+        self._workers = workers or min(available_cpus() + 1, _MAX_WORKERS)
         self._stages = stages
         self._batch_size = batch_size
         self._batch_px = batch_px
         self._machines = machines
         # Tasks alive: a batch in each machine, one ready for it, more to come.
-        self._window = 4 * batch_size * machines + 2 * workers
-        self._most_reading = 2 * workers  # nobody knows how large a job is before it is read
-        self._hands = ThreadPoolExecutor(workers, "facadegen-hand")
-        self._machine = ThreadPoolExecutor(machines, "facadegen-machine")
-        self._reports: queue.SimpleQueue[Callable[[], Iterator[_Task[Job]]]] = queue.SimpleQueue()
+        self._window = 4 * batch_size * machines + 2 * self._workers
+        self._done: queue.SimpleQueue[tuple[Job, Exception | None] | None] = queue.SimpleQueue()
+        self._changed = threading.Condition(threading.Lock())  # guards all below
+        self._source: Iterator[Job] = iter(())
+        self._crash: BaseException | None = None  # no job is to blame for
         self._waiting: dict[Shape, list[tuple[_Task[Job], Piece]]] = {}
+        self._made: deque[_Finishing[Job, Piece, Result]] = deque()
         self._exhausted = False
-        self._given_up = False
-        self._alive = 0  # tasks begun and not yet done
-        self._busy = 0  # reports to come
+        self._alive = 0  # tasks begun and not yet told of
         self._reading = 0
-        self._batches = 0
+        self._making = 0
+        self._finishing = 0
+        self._idle = 0  # workers who wait for a change
         self._held_px = 0
-        self._finishing_px = 0
+        self._finishing_px = 0  # made and not yet finished
 
     def run(self, jobs: Iterable[Job], stop: threading.Event) -> Iterator[tuple[Job, Exception | None]]:
-        """Every job as it is done, with what went wrong; not in order.
+        """Every job as it is done, with what went wrong; not in order. The jobs are drawn by the workers.
 
-        After `stop` nothing new is begun: batches in the machine are finished, the rest goes unreported.
+        After `stop` nothing new is begun: batches being made are finished, the rest goes unreported.
         """
-        source = iter(jobs)
+        self._source = iter(jobs)
+        threads = [
+            threading.Thread(target=self._work, args=(stop,), name=f"facadegen-worker-{number}")
+            for number in range(self._workers)
+        ]
+        for thread in threads:
+            thread.start()
         try:
-            while True:
-                if stop.is_set():
-                    self._give_up()
-                self._start_reading(source)
-                self._start_making()
-                if not self._busy:
-                    return
-                report = self._reports.get()
-                self._busy -= 1
-                for task in report():
-                    self._alive -= 1
-                    self._held_px -= task.held_px
-                    yield task.job, task.error
+            for _ in threads:
+                while (done := self._done.get()) is not None:
+                    with self._changed:
+                        self._alive -= 1
+                        self._changed.notify()
+                    yield done
+            if self._crash is not None:
+                raise self._crash
         finally:
-            self._give_up()
-            self._hands.shutdown(wait=True, cancel_futures=True)
-            self._machine.shutdown(wait=True, cancel_futures=True)
+            with self._changed:
+                self._give_up()
+            for thread in threads:
+                thread.join()
+
+    def _work(self, stop: threading.Event) -> None:
+        """What each worker does, until nothing is left to do."""
+        try:
+            self._stages.enter()
+            with self._changed:
+                self._work_on(stop)
+        except BaseException as error:
+            with self._changed:
+                self._crash = error
+                self._give_up()
+        finally:
+            self._done.put(None)
+
+    def _work_on(self, stop: threading.Event) -> None:
+        while self._crash is None:
+            if stop.is_set():
+                self._give_up()
+            if (work := self._next()) is not None:
+                if self._idle and (self._made or self._waiting or not self._exhausted):
+                    self._changed.notify()  # where there was something for one, there may be for another
+                self._changed.release()
+                try:
+                    report = work()
+                finally:
+                    self._changed.acquire()
+                report()
+            elif not self._exhausted or self._reading or self._making or self._finishing:
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+            else:
+                self._changed.notify_all()
+                return
+
+    def _next(self) -> Callable[[], Callable[[], None]] | None:
+        """What a free worker does, and what is to be noted after; machines first, since all wait for them."""
+        may_make = self._making < self._machines and self._finishing_px < HELD_PX
+        if may_make and (shape := self._full_shape()):
+            return self._make_next(shape)
+        if self._made:
+            self._finishing += 1
+            return partial(self._finish, self._made.popleft())
+        if (task := self._begun()) is not None:
+            self._reading += 1
+            return partial(self._read, task)
+        # No more is on the way to fill a batch.
+        if may_make and not self._reading and self._waiting:
+            return self._make_next(next(iter(self._waiting)))
+        return None
 
     def _give_up(self) -> None:
-        self._given_up = self._exhausted = True
+        self._exhausted = True
         self._waiting.clear()
+        self._changed.notify_all()
 
-    def _start_reading(self, source: Iterator[Job]) -> None:
-        while (
-            not self._exhausted
-            and self._alive < self._window
-            and self._reading < self._most_reading
-            and self._held_px < HELD_PX
-        ):
-            try:
-                task = _Task(next(source))
-            except StopIteration:
-                self._exhausted = True
-                return
-            self._alive += 1
-            self._reading += 1
-            self._submit(self._hands, partial(self._read, task.job), partial(self._was_read, task))
+    def _begun(self) -> _Task[Job] | None:
+        if self._exhausted or self._alive >= self._window or self._held_px >= HELD_PX:
+            return None
+        try:
+            task = _Task(next(self._source))
+        except StopIteration:
+            self._exhausted = True
+            return None
+        self._alive += 1
+        return task
 
-    def _read(self, job: Job) -> list[Piece]:
-        return [] if self._given_up else self._stages.read(job)
+    def _read(self, task: _Task[Job]) -> Callable[[], None]:
+        try:
+            pieces = self._stages.read(task.job)
+        except Exception as error:
+            return partial(self._was_read, task, [], error)
+        return partial(self._was_read, task, pieces, None)
 
-    def _was_read(self, task: _Task[Job], pieces: list[Piece] | Exception) -> Iterator[_Task[Job]]:
+    def _was_read(self, task: _Task[Job], pieces: list[Piece], error: Exception | None) -> None:
         self._reading -= 1
-        if isinstance(pieces, Exception):
-            task.error = pieces
-            yield task
-        elif not self._given_up:
-            task.unfinished = len(pieces)
-            for piece in pieces:
-                shape = self._stages.shape_of(piece)
-                task.held_px += shape[0] * shape[1]
-                self._waiting.setdefault(shape, []).append((task, piece))
-            self._held_px += task.held_px
+        task.error = error
+        task.unfinished = len(pieces)
+        if not pieces:
+            self._is_done(task)
+        for piece in pieces:
+            shape = self._stages.shape_of(piece)
+            task.held_px += shape[0] * shape[1]
+            self._waiting.setdefault(shape, []).append((task, piece))
+        self._held_px += task.held_px
 
-    def _start_making(self) -> None:
-        most = 2 * self._machines  # the next batch is ready when a machine is done with its own
-        while self._batches < most and self._finishing_px < HELD_PX and (shape := self._next_shape()):
-            waiting = self._waiting.pop(shape)
-            size = self._batch_size_for(shape)
-            batch, rest = waiting[:size], waiting[size:]
-            if rest:
-                self._waiting[shape] = rest
-            self._batches += 1
-            make = partial(self._make, [piece for _, piece in batch])
-            self._submit(self._machine, make, partial(self._was_made, batch, shape[0] * shape[1]))
-
-    def _next_shape(self) -> Shape | None:
-        """The shape of the next batch: of a full one, or of any where no more is on the way to fill it."""
+    def _full_shape(self) -> Shape | None:
+        """The shape of the next full batch."""
         for shape, waiting in self._waiting.items():
             if len(waiting) >= self._batch_size_for(shape):
                 return shape
-        idle = not self._reading and self._batches < self._machines
-        return next(iter(self._waiting), None) if idle else None
+        return None
 
     def _batch_size_for(self, shape: Shape) -> int:
         return max(1, min(self._batch_size, self._batch_px // (shape[0] * shape[1])))
 
-    def _make(self, pieces: list[Piece]) -> list[Result | Exception]:
+    def _make_next(self, shape: Shape) -> Callable[[], Callable[[], None]]:
+        waiting = self._waiting.pop(shape)
+        size = self._batch_size_for(shape)
+        batch, rest = waiting[:size], waiting[size:]
+        if rest:
+            self._waiting[shape] = rest
+        self._making += 1
+        return partial(self._make, batch, shape[0] * shape[1])
+
+    def _make(self, batch: list[tuple[_Task[Job], Piece]], px: int) -> Callable[[], None]:
+        results = self._results([piece for _, piece in batch])
+        return partial(self._was_made, batch, px, results)
+
+    def _results(self, pieces: list[Piece]) -> list[Result | Exception]:
         """One result or error per piece; a batch that fails (out of memory?) is halved until it does not."""
         try:
             return list(self._stages.make(pieces))
@@ -172,45 +237,40 @@ class Conveyor(Generic[Job, Piece, Result]):
             if len(pieces) == 1:
                 return [error]
         half = len(pieces) // 2
-        return self._make(pieces[:half]) + self._make(pieces[half:])
+        return self._results(pieces[:half]) + self._results(pieces[half:])
 
     def _was_made(
-        self, batch: list[tuple[_Task[Job], Piece]], px: int, results: list[Result | Exception] | Exception
-    ) -> Iterator[_Task[Job]]:
-        self._batches -= 1
-        if isinstance(results, Exception):  # not of a piece: the batch as a whole could not even be tried
-            results = [results] * len(batch)
+        self, batch: list[tuple[_Task[Job], Piece]], px: int, results: list[Result | Exception]
+    ) -> None:
+        self._making -= 1
         for (task, piece), result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
-                yield from self._one_less(task, result)
+                self._one_less(task, result)
             else:
                 self._finishing_px += px
-                finish = partial(self._stages.finish, piece, result)
-                self._submit(self._hands, finish, partial(self._was_finished, task, px))
+                self._made.append(_Finishing(task, piece, result, px))
 
-    def _was_finished(self, task: _Task[Job], px: int, error: Exception | None) -> Iterator[_Task[Job]]:
-        self._finishing_px -= px
-        yield from self._one_less(task, error)
+    def _finish(self, made: _Finishing[Job, Piece, Result]) -> Callable[[], None]:
+        try:
+            self._stages.finish(made.piece, made.result)
+        except Exception as error:
+            return partial(self._was_finished, made, error)
+        return partial(self._was_finished, made, None)
 
-    def _one_less(self, task: _Task[Job], error: Exception | None) -> Iterator[_Task[Job]]:
+    def _was_finished(self, made: _Finishing[Job, Piece, Result], error: Exception | None) -> None:
+        self._finishing -= 1
+        self._finishing_px -= made.px
+        self._one_less(made.task, error)
+
+    def _one_less(self, task: _Task[Job], error: Exception | None) -> None:
         task.unfinished -= 1
         task.error = task.error or error
         if not task.unfinished:
-            yield task
+            self._is_done(task)
 
-    def _submit(
-        self, pool: ThreadPoolExecutor, work: Callable[[], object], then: Callable[..., Iterator[_Task[Job]]]
-    ) -> None:
-        self._busy += 1
-
-        def report() -> None:
-            try:
-                result = work()
-            except Exception as error:
-                result = error
-            self._reports.put(partial(then, result))
-
-        pool.submit(report)
+    def _is_done(self, task: _Task[Job]) -> None:
+        self._held_px -= task.held_px
+        self._done.put((task.job, task.error))
 
 
 def available_cpus() -> int:

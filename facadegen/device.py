@@ -15,6 +15,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 _MAX_POOL_THREADS = 16  # each holds all that the network makes of a picture
 _CPU_INFO = Path("/proc/cpuinfo")
 
+_keeping = threading.Lock()
+
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; "auto" is CUDA where there is one, else the CPU.
@@ -84,17 +86,16 @@ def single_thread_pool() -> ThreadPoolExecutor:
     Threads that share a small picture wait for each other at every layer: on a busy machine that took ten
     times as long as one picture a thread, and on an idle one as long.
     """
-    together = torch.get_num_threads()
-    threads = min(together, _MAX_POOL_THREADS)
-    started = threading.Barrier(threads + 1)
-    pool = ThreadPoolExecutor(threads, "facadegen-torch", _keep_to_one_thread)
-    for _ in range(threads):
-        pool.submit(started.wait)
-    started.wait()
-    torch.set_num_threads(together)  # what was set in the pool's threads became the default of all later ones
-    return pool
+    threads = min(torch.get_num_threads(), _MAX_POOL_THREADS)
+    return ThreadPoolExecutor(threads, "facadegen-torch", keep_to_one_thread)
 
 
-def _keep_to_one_thread() -> None:
-    torch.get_num_threads()  # torch sets up each thread when first asked, which would undo the next line
-    torch.set_num_threads(1)
+def keep_to_one_thread() -> None:
+    """Let torch use but one CPU thread for what the calling thread asks of it."""
+    with _keeping:
+        together = torch.get_num_threads()  # torch sets a thread up when first asked, and would undo the next
+        torch.set_num_threads(1)
+        # That became the default of all threads torch has not seen yet, which only another thread can undo.
+        other = threading.Thread(target=torch.set_num_threads, args=(together,))
+        other.start()
+        other.join()

@@ -13,7 +13,13 @@ import numpy.typing as npt
 import torch
 
 from facadegen import torchscript
-from facadegen.device import PRECISIONS, choose_device, choose_precision, single_thread_pool
+from facadegen.device import (
+    PRECISIONS,
+    choose_device,
+    choose_precision,
+    keep_to_one_thread,
+    single_thread_pool,
+)
 from facadegen.errors import UsageError, WeightsError
 from facadegen.tiles import Tile, pad_to_stride, plan_tiles
 from facadegen.weights import Card, read_card, shipped_weights
@@ -52,7 +58,9 @@ class Generator:
         # Colors are estimated in fp32 on the CPU: they are the same whatever the pictures are made on.
         self._source = source
         self._engine = torchscript.freeze(source, device, PRECISIONS[precision])
-        self._whole_machine = threading.Lock()  # for large pictures: one at a time, for its memory
+        self._here = threading.local()  # alone: in threads that make small pictures themselves
+        # For large pictures: one at a time, for its memory, whatever threads ask for them.
+        self._whole_machine = ThreadPoolExecutor(1, "facadegen-torch")
 
     def generate(
         self,
@@ -83,14 +91,25 @@ class Generator:
             for tile in tiles:
                 self._make_tile(pictures[part], padded[part], colors[part], tile, lot)
 
-        # The choice goes by size alone, like that of the lot: it must not make a difference in bytes.
-        if self.device.type == "cpu" and rows * columns <= ONE_THREAD_PX:
-            list(self._pool.map(make, range(0, count, lot)))
-            return pictures
-        with self._whole_machine:
-            for start in range(0, count, lot):
-                make(start)
+        # How many threads share a picture goes by its size alone, like the lot: it must not make a
+        # difference in bytes.
+        if self.device.type != "cpu" or rows * columns > ONE_THREAD_PX:
+            threads = self._whole_machine
+        elif hasattr(self._here, "alone"):
+            threads = None
+        else:
+            threads = self._pool
+        list((threads.map if threads else map)(make, range(0, count, lot)))
         return pictures
+
+    def enter_thread(self) -> None:
+        """From now on small pictures that the calling thread asks for on a CPU are made in it, by it alone.
+
+        For threads that work side by side; handing pictures over to other threads and back takes time.
+        """
+        if self.device.type == "cpu":
+            keep_to_one_thread()
+            self._here.alone = True
 
     def estimate_colors(self, photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """The mean color (K, 3), 0..1, of each class of the building in a photo (H, W, 3).

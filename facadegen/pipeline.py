@@ -47,6 +47,7 @@ class Maker(Protocol):
     def color_sets(self) -> npt.NDArray[np.float32]: ...
     def estimate_colors(self, photo: Pixels) -> npt.NDArray[np.float32]: ...
     def generate(self, classes: Pixels, colors: npt.NDArray[np.float32]) -> Pixels: ...
+    def enter_thread(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,9 @@ class Pipeline:
         After `stop` nothing new is begun: facades being generated are finished, other jobs have no outcome.
         """
         line = self._line
-        stages = Stages(line.read, lambda piece: piece.classes.shape, line.make, line.finish)
+        stages = Stages(
+            line.read, lambda piece: piece.classes.shape, line.make, line.finish, line.generator.enter_thread
+        )
         conveyor = Conveyor(stages, self._batch_size, machines=self._machines, batch_px=self._batch_px)
         for job, error in conveyor.run(jobs, stop or threading.Event()):
             seconds = time.monotonic() - line.started.pop(job)
@@ -198,7 +201,7 @@ class _Line:
     """The stages of one run; called from many threads."""
 
     def __init__(self, generator: Maker, chooser: ColorChooser, settings: Settings) -> None:
-        self._generator = generator
+        self.generator = generator
         self._chooser = chooser
         self._settings = settings
         self._label_set: LabelSet = generator.card.label_set
@@ -211,7 +214,7 @@ class _Line:
         provenances = self._settings.provenances(job.source)
         label_map = labels.decode(job.source, self._label_set, self._settings.labels)
         classes = _resized(label_map.classes, self._settings.size_px)
-        padded = pad_to_stride(classes[None], self._generator.card.stride)[0]
+        padded = pad_to_stride(classes[None], self.generator.card.stride)[0]
         # Before resizing: a label map keeps its colors at any --size.
         colors = [self._chooser.choose(label_map.classes, variant) for variant in range(len(job.targets))]
         return [
@@ -231,7 +234,7 @@ class _Line:
     def make(self, pieces: list[_Piece]) -> Sequence[Pixels]:
         classes = np.stack([piece.classes for piece in pieces])
         colors = np.stack([piece.colors for piece in pieces])
-        return list(self._generator.generate(classes, colors))
+        return list(self.generator.generate(classes, colors))
 
     def finish(self, piece: _Piece, picture: Pixels) -> None:
         height, width = piece.shape

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,24 +22,34 @@ class Works:
         self.read: list[int] = []
         self.batches: list[list[Piece]] = []
         self.finished: list[int] = []
-        self.threads: set[str] = set()
+        self.most_in_hand = 0
+        self.most_made_at_once = 0
+        self.entered: set[str] = set()
+        self._making = 0
         self.broken: dict[str, int] = {}  # stage -> the job it cannot bear
 
     @property
     def stages(self) -> Stages[int, Piece, int]:
-        return Stages(self._read, lambda piece: piece[1:], self._make, self._finish)
+        return Stages(self._read, lambda piece: piece[1:], self._make, self._finish, self._enter)
 
     def shape(self, job: int) -> tuple[int, int]:
         return (8, 8 * (1 + job % 3))
 
+    def _enter(self) -> None:
+        self.entered.add(threading.current_thread().name)
+
     def _read(self, job: int) -> list[Piece]:
+        assert threading.current_thread().name in self.entered
         self.read.append(job)
+        self.most_in_hand = max(self.most_in_hand, len(self.read) - len(self.finished))
         self._break("read", [job])
         return [(job, *self.shape(job))] * self.pieces_per_job
 
     def _make(self, pieces: list[Piece]) -> list[int]:
-        self.threads.add(threading.current_thread().name)
+        self._making += 1
+        self.most_made_at_once = max(self.most_made_at_once, self._making)
         self.batches.append(pieces)
+        self._making -= 1
         self._break("make", [job for job, *_ in pieces])
         return [job for job, *_ in pieces]
 
@@ -64,13 +75,14 @@ def test_every_job_is_done_once(batch_size: int, workers: int) -> None:
     assert sorted(done, key=lambda pair: pair[0]) == [(job, None) for job in range(50)]
     assert sorted(works.finished) == list(range(50))
     assert max(map(len, works.batches)) <= batch_size
-    assert len(works.threads) == 1
+    assert works.most_made_at_once == 1
+    assert len(works.entered) == workers
 
 
 def left_running() -> list[str]:
     """The conveyor's threads; generators of other tests have threads of their own."""
     names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith(("facadegen-hand", "facadegen-machine"))]
+    return [name for name in names if name.startswith("facadegen-worker")]
 
 
 def test_machines_make_batches_beside_each_other() -> None:
@@ -81,8 +93,8 @@ def test_machines_make_batches_beside_each_other() -> None:
         meeting.wait()
         return [job for job, *_ in pieces]
 
-    stages = Stages(works.stages.read, works.stages.shape_of, make, works.stages.finish)
-    done = dict(Conveyor(stages, 1, 2, machines=3).run(range(30), threading.Event()))
+    stages = replace(works.stages, make=make)
+    done = dict(Conveyor(stages, 1, 4, machines=3).run(range(30), threading.Event()))
     assert done == dict.fromkeys(range(30))
     assert sorted(works.finished) == list(range(30))
 
@@ -125,29 +137,18 @@ def test_a_job_of_many_pieces_is_done_when_all_are() -> None:
 
 def test_work_in_hand_is_bounded() -> None:
     works = Works()
-    taken = itertools.count()
-    most = 0
-
-    def jobs() -> Iterator[int]:
-        for _ in range(500):
-            yield next(taken)
-
-    belt = Conveyor(works.stages, batch_size=2, workers=2)
-    for done, _ in enumerate(belt.run(jobs(), threading.Event()), start=1):
-        most = max(most, len(works.read) - done)
-    assert most <= 4 * 2 + 2 * 2
+    run(works, 500, batch_size=2, workers=2)
+    assert works.most_in_hand <= 4 * 2 + 2 * 2
     assert len(works.finished) == 500
 
 
 def test_pixels_in_hand_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conveyor, "HELD_PX", 8 * 8 * 4)
     works = Works()
-    most = 0
-    for done, _ in enumerate(Conveyor(works.stages, 64, 2).run(range(100), threading.Event()), start=1):
-        most = max(most, len(works.read) - done)
+    run(works, 100, batch_size=64, workers=2)
     assert len(works.finished) == 100
-    # Four of the smallest jobs, one more that was begun before they were read, and what was being read.
-    assert most <= 4 + 2 * 2
+    # Four of the smallest jobs, and for each worker one that was begun before they were read.
+    assert works.most_in_hand <= 4 + 2
 
 
 def test_stopping_finishes_what_the_machine_has_and_drops_the_rest() -> None:
@@ -181,6 +182,19 @@ def test_a_caller_who_leaves_ends_the_threads() -> None:
     assert not left_running()
 
 
+def test_jobs_that_cannot_be_listed_end_the_run() -> None:
+    works = Works()
+
+    def jobs() -> Iterator[int]:
+        yield from range(10)
+        raise OSError("no more")
+
+    outcomes = Conveyor(works.stages, 2, 3).run(jobs(), threading.Event())
+    with pytest.raises(OSError, match="no more"):
+        list(outcomes)
+    assert not left_running()
+
+
 def test_a_batch_too_large_for_the_memory_is_made_in_parts() -> None:
     works = Works()
     made = works.stages.make
@@ -190,7 +204,7 @@ def test_a_batch_too_large_for_the_memory_is_made_in_parts() -> None:
             raise MemoryError
         return list(made(pieces))
 
-    stages = Stages(works.stages.read, works.stages.shape_of, make, works.stages.finish)
+    stages = replace(works.stages, make=make)
     done = dict(Conveyor(stages, 8, 2).run(range(40), threading.Event()))
     assert set(done.values()) == {None}
     assert len(done) == 40
@@ -209,7 +223,7 @@ def test_reading_goes_on_while_the_machine_runs() -> None:
         assert read_ahead.wait(20)  # a batch of 1 holds job 0 alone: job 4 must come meanwhile
         return [job for job, *_ in pieces]
 
-    stages = Stages(read, lambda piece: piece[1:], make, works.stages.finish)
+    stages = replace(works.stages, read=read, make=make)
     assert len(dict(Conveyor(stages, 1, 2).run(range(8), threading.Event()))) == 8
 
 

@@ -1,4 +1,5 @@
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,27 @@ def test_a_picture_is_the_same_in_any_batch(tiny_weights: Path, precision: str) 
     singles = [made_by.generate(classes[i : i + 1], colors[i : i + 1])[0] for i in range(8)]
     np.testing.assert_array_equal(made_by.generate(classes, colors), singles)
     np.testing.assert_array_equal(made_by.generate(classes[::-1], colors[::-1]), singles[::-1])
+
+
+@pytest.mark.parametrize("one_thread_px", [0, 1_000_000])
+def test_a_thread_that_makes_pictures_itself_makes_the_same(
+    tiny_weights: Path, one_thread_px: int, monkeypatch: pytest.MonkeyPatch, torch_threads: None
+) -> None:
+    monkeypatch.setattr(generator, "ONE_THREAD_PX", one_thread_px)
+    device.limit_threads(3)
+    made_by = load(tiny_weights, "cpu")
+    classes, colors = blocks(5, 40, 64), made_by.color_sets[:5]
+
+    def make() -> tuple[Pixels, int]:
+        made_by.enter_thread()
+        return made_by.generate(classes, colors), torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [future.result() for future in [pool.submit(make), pool.submit(make)]]
+    for pictures, threads in results:
+        assert threads == 1
+        np.testing.assert_array_equal(pictures, made_by.generate(classes, colors))
+    assert torch.get_num_threads() == 3  # as it was for whatever else the program does
 
 
 @pytest.mark.parametrize("one_thread_px", [0, 1_000_000])
