@@ -30,13 +30,15 @@ _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 class Stages(Generic[Job, Piece, Result]):
     """The work. A job is read into pieces; pieces of one shape are made together; each result is finished.
 
-    enter: called in every worker's thread before anything else.
+    lot: how many pieces of a shape take no longer to make than fewer do. enter: called in every worker's
+    thread before anything else.
     """
 
     read: Callable[[Job], list[Piece]]
     shape_of: Callable[[Piece], Shape]
     make: Callable[[list[Piece]], Sequence[Result]]
     finish: Callable[[Piece, Result], None]
+    lot: Callable[[Shape], int] = lambda shape: 1
     enter: Callable[[], None] = lambda: None
 
 
@@ -65,20 +67,18 @@ class Conveyor(Generic[Job, Piece, Result]):
         batch_size: int,
         workers: int = 0,
         machines: int = 1,
-        batch_px: int = BATCH_PX,
     ) -> None:
         """workers: threads, 0: one more than CPUs. machines: batches made at a time.
 
-        batch_px: of pictures so large that batch_size of them have more, fewer are made together.
+        batch_size: of pieces made together, at most, if a lot is not more; of large ones fewer.
         """
         # The one more keeps the CPUs busy while another waits for a disk or a GPU.
         self._workers = workers or min(available_cpus() + 1, _MAX_WORKERS)
         self._stages = stages
         self._batch_size = batch_size
-        self._batch_px = batch_px
         self._machines = machines
         # Tasks alive: a batch in each machine, one ready for it, more to come.
-        self._window = 4 * batch_size * machines + 2 * self._workers
+        self._window = 4 * batch_size * machines + 4 * self._workers
         self._done: queue.SimpleQueue[tuple[Job, Exception | None] | None] = queue.SimpleQueue()
         self._changed = threading.Condition(threading.Lock())  # guards all below
         self._source: Iterator[Job] = iter(())
@@ -86,7 +86,8 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._waiting: dict[Shape, list[tuple[_Task[Job], Piece]]] = {}
         self._made: deque[_Finishing[Job, Piece, Result]] = deque()
         self._exhausted = False
-        self._alive = 0  # tasks begun and not yet told of
+        self._alive = 0  # tasks begun and not yet done
+        self._untold = 0  # done, and the caller does not know yet
         self._reading = 0
         self._making = 0
         self._finishing = 0
@@ -110,7 +111,7 @@ class Conveyor(Generic[Job, Piece, Result]):
             for _ in threads:
                 while (done := self._done.get()) is not None:
                     with self._changed:
-                        self._alive -= 1
+                        self._untold -= 1
                         self._changed.notify()
                     yield done
             if self._crash is not None:
@@ -166,8 +167,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         if (task := self._begun()) is not None:
             self._reading += 1
             return partial(self._read, task)
-        # No more is on the way to fill a batch.
-        if may_make and not self._reading and self._waiting:
+        if may_make and self._waiting and not self._more_may_come():
             return self._make_next(next(iter(self._waiting)))
         return None
 
@@ -176,8 +176,14 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._waiting.clear()
         self._changed.notify_all()
 
+    def _more_may_come(self) -> bool:
+        """Whether batches may still fill up."""
+        is_full = self._alive >= self._window or self._held_px >= HELD_PX
+        return bool(self._reading) or not (self._exhausted or is_full)
+
     def _begun(self) -> _Task[Job] | None:
-        if self._exhausted or self._alive >= self._window or self._held_px >= HELD_PX:
+        in_hand = self._alive + self._untold
+        if self._exhausted or in_hand >= self._window or self._held_px >= HELD_PX:
             return None
         try:
             task = _Task(next(self._source))
@@ -214,7 +220,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         return None
 
     def _batch_size_for(self, shape: Shape) -> int:
-        return max(1, min(self._batch_size, self._batch_px // (shape[0] * shape[1])))
+        return max(self._stages.lot(shape), min(self._batch_size, BATCH_PX // (shape[0] * shape[1])))
 
     def _make_next(self, shape: Shape) -> Callable[[], Callable[[], None]]:
         waiting = self._waiting.pop(shape)
@@ -269,6 +275,8 @@ class Conveyor(Generic[Job, Piece, Result]):
             self._is_done(task)
 
     def _is_done(self, task: _Task[Job]) -> None:
+        self._alive -= 1
+        self._untold += 1
         self._held_px -= task.held_px
         self._done.put((task.job, task.error))
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from facadegen import labels, output
-from facadegen.conveyor import BATCH_PX, Conveyor, Stages, available_cpus
+from facadegen.conveyor import Conveyor, Stages, available_cpus
 from facadegen.discover import Job
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
@@ -27,10 +27,7 @@ from facadegen.weights import Card
 Pixels = npt.NDArray[np.uint8]
 
 GPU_BATCH_SIZE = 32
-# For each of the CPUs, a lot of the generator's: in larger batches some would wait for others to be done.
-# Large pictures go one by one.
-CPU_BATCH_SIZE = 2
-CPU_BATCH_PX = CPU_BATCH_SIZE * 256 * 256
+CPU_BATCH_SIZE = 1  # or a lot of the generator's: in larger batches some would wait for others to be done
 MAX_MACHINES = 16  # as many pictures as a generator makes at a time
 CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may be this much behind
 SIZES_PX = range(16, 16385)  # of the shorter side
@@ -46,6 +43,7 @@ class Maker(Protocol):
     @property
     def color_sets(self) -> npt.NDArray[np.float32]: ...
     def estimate_colors(self, photo: Pixels) -> npt.NDArray[np.float32]: ...
+    def lot(self, height: int, width: int) -> int: ...
     def generate(self, classes: Pixels, colors: npt.NDArray[np.float32]) -> Pixels: ...
     def enter_thread(self) -> None: ...
 
@@ -161,7 +159,6 @@ class Pipeline:
     def __init__(self, generator: Maker, settings: Settings) -> None:
         on_gpu = getattr(generator.device, "type", "cpu") != "cpu"
         self._batch_size = settings.batch_size or (GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE)
-        self._batch_px = BATCH_PX if settings.batch_size or on_gpu else CPU_BATCH_PX
         self._machines = 1 if on_gpu else min(available_cpus(), MAX_MACHINES)
         self._line = _Line(generator, resolve_style(settings.style, generator, settings.variants), settings)
 
@@ -172,9 +169,14 @@ class Pipeline:
         """
         line = self._line
         stages = Stages(
-            line.read, lambda piece: piece.classes.shape, line.make, line.finish, line.generator.enter_thread
+            line.read,
+            lambda piece: piece.classes.shape,
+            line.make,
+            line.finish,
+            lot=lambda shape: line.generator.lot(*shape),
+            enter=line.generator.enter_thread,
         )
-        conveyor = Conveyor(stages, self._batch_size, machines=self._machines, batch_px=self._batch_px)
+        conveyor = Conveyor(stages, self._batch_size, machines=self._machines)
         for job, error in conveyor.run(jobs, stop or threading.Event()):
             seconds = time.monotonic() - line.started.pop(job)
             if error is None:

@@ -30,7 +30,7 @@ class Works:
 
     @property
     def stages(self) -> Stages[int, Piece, int]:
-        return Stages(self._read, lambda piece: piece[1:], self._make, self._finish, self._enter)
+        return Stages(self._read, lambda piece: piece[1:], self._make, self._finish, enter=self._enter)
 
     def shape(self, job: int) -> tuple[int, int]:
         return (8, 8 * (1 + job % 3))
@@ -106,14 +106,23 @@ def test_batches_hold_one_shape_and_are_full_where_they_can_be() -> None:
     assert len(works.batches) <= 120 // 4 + 6
 
 
-def test_large_pictures_go_in_smaller_batches() -> None:
+def test_large_pictures_go_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conveyor, "BATCH_PX", 2 * 8 * 24)
     works = Works()
-    dict(Conveyor(works.stages, 8, 3, batch_px=2 * 8 * 24).run(range(60), threading.Event()))
+    run(works, 60, batch_size=8)
     sizes = {
         batch[0][2]: max(len(b) for b in works.batches if b[0][2] == batch[0][2]) for batch in works.batches
     }
     assert sizes[24] <= 2
     assert sizes[8] <= 6
+
+
+def test_batches_are_no_smaller_than_a_lot() -> None:
+    works = Works()
+    stages = replace(works.stages, lot=lambda shape: 3 if shape == (8, 8) else 1)
+    dict(Conveyor(stages, 1, 3).run(range(90), threading.Event()))
+    sizes = [(batch[0][2], len(batch)) for batch in works.batches]
+    assert sorted(sizes) == [(8, 3)] * 10 + [(16, 1)] * 30 + [(24, 1)] * 30
 
 
 @pytest.mark.parametrize("stage", ["read", "make", "finish"])
@@ -138,7 +147,7 @@ def test_a_job_of_many_pieces_is_done_when_all_are() -> None:
 def test_work_in_hand_is_bounded() -> None:
     works = Works()
     run(works, 500, batch_size=2, workers=2)
-    assert works.most_in_hand <= 4 * 2 + 2 * 2
+    assert works.most_in_hand <= 4 * 2 + 4 * 2
     assert len(works.finished) == 500
 
 

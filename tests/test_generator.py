@@ -99,7 +99,7 @@ def test_lots_that_are_not_full_lose_and_mix_nothing(
     classes, colors = blocks(5, 40, 40), tiny_generator.color_sets[:5]
     made = []
     for lot in (1, 2, 3):
-        monkeypatch.setattr(Generator, "_lot", lambda self, picture_px, lot=lot: lot)
+        monkeypatch.setattr(Generator, "lot", lambda self, height, width, lot=lot: lot)
         made.append(tiny_generator.generate(classes, colors))
     assert all(levels_apart(other, made[0]).max() <= 1 for other in made[1:])
 
