@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _LOGGERS = ("watchdog", "fsevents")  # the latter is watchdog's, too, on macOS
+_PROBE = "facadegen-probe"  # the name of threads whose complaints are of no interest
 STOP_PATIENCE_S = 2.0  # watchdog may sit on one half of a move for half a second
 
 ObserverFactory = Callable[[], Any]
@@ -61,6 +62,8 @@ class Inbox(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """A warning of watchdog's; called on any of its threads."""
+        if record.threadName == _PROBE:
+            return
         with self._news_lock:
             self._news.troubles.append(record.getMessage())
         self._arrived.set()
@@ -154,6 +157,7 @@ def watches_used_up(make_observer: ObserverFactory, folder: Path) -> bool:
     just that: it needs one watch more.
     """
     observer = None
+    others = set(threading.enumerate())
     try:
         observer = make_observer()
         observer.schedule(Inbox(), os.path.realpath(folder), recursive=False)
@@ -161,6 +165,9 @@ def watches_used_up(make_observer: ObserverFactory, folder: Path) -> bool:
     except (OSError, RuntimeError) as error:  # no thread can be started, say
         return getattr(error, "errno", None) == errno.ENOSPC
     finally:
+        # A thread that is stopped before it began complains, which would pass for events that were lost.
+        for thread in set(threading.enumerate()) - others:
+            thread.name = _PROBE
         if observer is not None:
             observer.stop()
     return False

@@ -40,11 +40,22 @@ class Clock:
 class Observer:
     """An observer that says what the test makes it say, with a thread that can die."""
 
-    def __init__(self, refusal: OSError | None = None, on_start: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        refusal: OSError | None = None,
+        on_start: Callable[[], None] = lambda: None,
+        last_words: str = "",
+    ) -> None:
         self.refusal = refusal
         self.on_start = on_start
+        self.last_words = last_words
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.ended.wait, daemon=True)
+        self.thread = threading.Thread(target=self.live, daemon=True)
+
+    def live(self) -> None:
+        self.ended.wait()
+        if self.last_words:
+            logging.getLogger("watchdog.observers.inotify").error(self.last_words)
 
     def schedule(self, handler: Any, path: str, **options: Any) -> None:
         self.handler, self.path, self.options = handler, path, options
@@ -448,6 +459,20 @@ def test_lost_events_are_said_and_made_up_for(drops: Path) -> None:
     logger.warning("Inotify queue overflowed; filesystem events were lost")
     assert bench.after(1) + bench.after(1) == ["a.map"]
     assert bench.kinds == ["observing", "lost"]
+
+
+def test_what_a_trial_observer_complains_of_is_no_loss(drops: Path) -> None:
+    bench = Bench(drops, make_observer=lambda: Observer(last_words="called when the thread is inactive"))
+    bench.settled()
+    _, *trials = bench.observers
+    assert trials
+    for trial in trials:
+        trial.thread.join()
+    bench.settled()
+    assert bench.kinds == ["observing"]
+    bench.observers[0].die()  # which is one
+    bench.settled()
+    assert "lost" in bench.kinds
 
 
 def test_a_folder_that_goes_is_waited_for(drops: Path) -> None:
