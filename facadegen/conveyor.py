@@ -51,7 +51,7 @@ class _Task(Generic[Job]):
 
 
 @dataclass(frozen=True)
-class _Finishing(Generic[Job, Piece, Result]):
+class _Made(Generic[Job, Piece, Result]):
     task: _Task[Job]
     piece: Piece
     result: Result
@@ -84,7 +84,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._source: Iterator[Job] = iter(())
         self._crash: BaseException | None = None  # no job is to blame for
         self._waiting: dict[Shape, list[tuple[_Task[Job], Piece]]] = {}
-        self._made: deque[_Finishing[Job, Piece, Result]] = deque()
+        self._made: deque[_Made[Job, Piece, Result]] = deque()
         self._exhausted = False
         self._alive = 0  # tasks begun and not yet done
         self._untold = 0  # done, and the caller does not know yet
@@ -254,16 +254,16 @@ class Conveyor(Generic[Job, Piece, Result]):
                 self._one_less(task, result)
             else:
                 self._finishing_px += px
-                self._made.append(_Finishing(task, piece, result, px))
+                self._made.append(_Made(task, piece, result, px))
 
-    def _finish(self, made: _Finishing[Job, Piece, Result]) -> Callable[[], None]:
+    def _finish(self, made: _Made[Job, Piece, Result]) -> Callable[[], None]:
         try:
             self._stages.finish(made.piece, made.result)
         except Exception as error:
             return partial(self._was_finished, made, error)
         return partial(self._was_finished, made, None)
 
-    def _was_finished(self, made: _Finishing[Job, Piece, Result], error: Exception | None) -> None:
+    def _was_finished(self, made: _Made[Job, Piece, Result], error: Exception | None) -> None:
         self._finishing -= 1
         self._finishing_px -= made.px
         self._one_less(made.task, error)
