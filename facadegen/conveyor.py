@@ -68,7 +68,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         workers: int = 0,
         machines: int = 1,
     ) -> None:
-        """workers: threads, 0: one more than CPUs. machines: batches made at a time.
+        """workers: threads, 0: one more than CPUs, within reason. machines: batches made at a time.
 
         batch_size: of pieces made together, at most, if a lot is not more; of large ones fewer.
         """
@@ -77,7 +77,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._stages = stages
         self._batch_size = batch_size
         self._machines = machines
-        # Tasks alive: a batch in each machine, one ready for it, more to come.
+        # Tasks that the caller does not know the end of: a batch in each machine, one ready for it, and more.
         self._window = 4 * batch_size * machines + 4 * self._workers
         self._done: queue.SimpleQueue[tuple[Job, Exception | None] | None] = queue.SimpleQueue()
         self._changed = threading.Condition(threading.Lock())  # guards all below
@@ -86,28 +86,33 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._waiting: dict[Shape, list[tuple[_Task[Job], Piece]]] = {}
         self._made: deque[_Made[Job, Piece, Result]] = deque()
         self._exhausted = False
+        self._given_up = False
         self._alive = 0  # tasks begun and not yet done
         self._untold = 0  # done, and the caller does not know yet
         self._reading = 0
         self._making = 0
-        self._finishing = 0
+        self._busy = 0  # workers who read, make or finish
         self._idle = 0  # workers who wait for a change
         self._held_px = 0
         self._finishing_px = 0  # made and not yet finished
 
     def run(self, jobs: Iterable[Job], stop: threading.Event) -> Iterator[tuple[Job, Exception | None]]:
-        """Every job as it is done, with what went wrong; not in order. The jobs are drawn by the workers.
+        """Every job as it is done, with what went wrong; not in order. Only once.
 
-        After `stop` nothing new is begun: batches being made are finished, the rest goes unreported.
+        jobs: drawn by the workers while the others wait, so it should not take long to name the next one.
+        After `stop` nothing new is begun: what is made or being made is finished, the rest goes unreported.
         """
+        if self._exhausted:
+            raise RuntimeError("a conveyor runs once")
         self._source = iter(jobs)
+        # Daemons, or a caller who neither ends nor closes the run would keep the program from ending.
         threads = [
-            threading.Thread(target=self._work, args=(stop,), name=f"facadegen-worker-{number}")
+            threading.Thread(target=self._work, args=(stop,), name=f"facadegen-worker-{number}", daemon=True)
             for number in range(self._workers)
         ]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             for _ in threads:
                 while (done := self._done.get()) is not None:
                     with self._changed:
@@ -120,7 +125,8 @@ class Conveyor(Generic[Job, Piece, Result]):
             with self._changed:
                 self._give_up()
             for thread in threads:
-                thread.join()
+                if thread.is_alive():
+                    thread.join()
 
     def _work(self, stop: threading.Event) -> None:
         """What each worker does, until nothing is left to do."""
@@ -130,7 +136,7 @@ class Conveyor(Generic[Job, Piece, Result]):
                 self._work_on(stop)
         except BaseException as error:
             with self._changed:
-                self._crash = error
+                self._crash = self._crash or error
                 self._give_up()
         finally:
             self._done.put(None)
@@ -142,13 +148,16 @@ class Conveyor(Generic[Job, Piece, Result]):
             if (work := self._next()) is not None:
                 if self._idle and (self._made or self._waiting or not self._exhausted):
                     self._changed.notify()  # where there was something for one, there may be for another
+                self._busy += 1
                 self._changed.release()
                 try:
                     report = work()
                 finally:
                     self._changed.acquire()
+                    self._busy -= 1
                 report()
-            elif not self._exhausted or self._reading or self._making or self._finishing:
+                del work, report  # and the pictures they hold
+            elif not self._exhausted or self._busy:
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
@@ -162,7 +171,6 @@ class Conveyor(Generic[Job, Piece, Result]):
         if may_make and (shape := self._full_shape()):
             return self._make_next(shape)
         if self._made:
-            self._finishing += 1
             return partial(self._finish, self._made.popleft())
         if (task := self._begun()) is not None:
             self._reading += 1
@@ -172,14 +180,15 @@ class Conveyor(Generic[Job, Piece, Result]):
         return None
 
     def _give_up(self) -> None:
-        self._exhausted = True
-        self._waiting.clear()
-        self._changed.notify_all()
+        if not self._given_up:
+            self._given_up = self._exhausted = True
+            self._waiting.clear()
+            self._changed.notify_all()
 
     def _more_may_come(self) -> bool:
-        """Whether batches may still fill up."""
+        """Whether batches may still fill up; with all hands full, no job in reading is waited for."""
         is_full = self._alive >= self._window or self._held_px >= HELD_PX
-        return bool(self._reading) or not (self._exhausted or is_full)
+        return not is_full and (self._reading > 0 or not self._exhausted)
 
     def _begun(self) -> _Task[Job] | None:
         in_hand = self._alive + self._untold
@@ -202,6 +211,8 @@ class Conveyor(Generic[Job, Piece, Result]):
 
     def _was_read(self, task: _Task[Job], pieces: list[Piece], error: Exception | None) -> None:
         self._reading -= 1
+        if self._given_up:
+            return
         task.error = error
         task.unfinished = len(pieces)
         if not pieces:
@@ -264,7 +275,6 @@ class Conveyor(Generic[Job, Piece, Result]):
         return partial(self._was_finished, made, None)
 
     def _was_finished(self, made: _Made[Job, Piece, Result], error: Exception | None) -> None:
-        self._finishing -= 1
         self._finishing_px -= made.px
         self._one_less(made.task, error)
 
@@ -279,6 +289,7 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._untold += 1
         self._held_px -= task.held_px
         self._done.put((task.job, task.error))
+        task.error = None  # its traceback holds on to the picture, and to the task
 
 
 def available_cpus() -> int:

@@ -90,12 +90,24 @@ def single_thread_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "facadegen-torch", keep_to_one_thread)
 
 
+def whole_machine_pool() -> ThreadPoolExecutor:
+    """One thread, in which torch uses as many as in the calling one, whatever others are kept to."""
+    return ThreadPoolExecutor(1, "facadegen-torch", _use_threads, (torch.get_num_threads(),))
+
+
 def keep_to_one_thread() -> None:
-    """Let torch use but one CPU thread for what the calling thread asks of it."""
+    """Let torch use but one CPU thread for all that the calling thread will ever ask of it."""
     with _keeping:
-        together = torch.get_num_threads()  # torch sets a thread up when first asked, and would undo the next
-        torch.set_num_threads(1)
+        together = torch.get_num_threads()
+        if together == 1:
+            return
+        _use_threads(1)
         # That became the default of all threads torch has not seen yet, which only another thread can undo.
         other = threading.Thread(target=torch.set_num_threads, args=(together,))
         other.start()
         other.join()
+
+
+def _use_threads(count: int) -> None:
+    torch.get_num_threads()  # torch sets up each thread when first asked, which would undo the next line
+    torch.set_num_threads(count)

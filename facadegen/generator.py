@@ -19,6 +19,7 @@ from facadegen.device import (
     choose_precision,
     keep_to_one_thread,
     single_thread_pool,
+    whole_machine_pool,
 )
 from facadegen.errors import UsageError, WeightsError
 from facadegen.tiles import Tile, pad_to_stride, plan_tiles
@@ -52,6 +53,8 @@ class Generator:
 
     def __init__(self, source: Any, card: Card, device: torch.device, precision: str) -> None:
         self.card = card
+        if device.type == "cuda" and device.index is None:  # other threads may have another current one
+            device = torch.device("cuda", torch.cuda.current_device())
         self.device = device
         self.precision = precision
         self.color_sets: npt.NDArray[np.float32] = source.color_sets.numpy().copy()
@@ -60,7 +63,7 @@ class Generator:
         self._engine = torchscript.freeze(source, device, PRECISIONS[precision])
         self._here = threading.local()  # alone: in threads that make small pictures themselves
         # For large pictures: one at a time, for its memory, whatever threads ask for them.
-        self._whole_machine = ThreadPoolExecutor(1, "facadegen-torch")
+        self._whole_machine = whole_machine_pool()
 
     def generate(
         self,
@@ -116,7 +119,8 @@ class Generator:
     def enter_thread(self) -> None:
         """From now on small pictures that the calling thread asks for on a CPU are made in it, by it alone.
 
-        For threads that work side by side; handing pictures over to other threads and back takes time.
+        For threads that work side by side; handing pictures over to other threads and back takes time. All
+        that torch does in this thread uses one CPU from then on.
         """
         if self.device.type == "cpu":
             keep_to_one_thread()

@@ -28,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 GPU_BATCH_SIZE = 32
 CPU_BATCH_SIZE = 1  # or a lot of the generator's: in larger batches some would wait for others to be done
-MAX_MACHINES = 16  # as many pictures as a generator makes at a time
+MAX_MACHINES = 16  # each holds all that the network makes of its pictures
 CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may be this much behind
 SIZES_PX = range(16, 16385)  # of the shorter side
 

@@ -1,7 +1,10 @@
 """Every job done once, in batches of one shape, with bounded work in hand, whatever fails or stops."""
 
+import gc
 import itertools
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +51,7 @@ class Works:
     def _make(self, pieces: list[Piece]) -> list[int]:
         self._making += 1
         self.most_made_at_once = max(self.most_made_at_once, self._making)
+        time.sleep(1e-4)  # time to be overlapped in; too little for anything to depend on
         self.batches.append(pieces)
         self._making -= 1
         self._break("make", [job for job, *_ in pieces])
@@ -189,6 +193,94 @@ def test_a_caller_who_leaves_ends_the_threads() -> None:
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
     assert not left_running()
+
+
+def test_what_is_read_while_the_caller_leaves_is_not_made() -> None:
+    works = Works()
+    reading, left = threading.Event(), threading.Event()
+
+    def read(job: int) -> list[Piece]:
+        if job == 1:
+            reading.set()
+            assert left.wait(20)
+        return [(job, 8, 8)]
+
+    outcomes = Conveyor(replace(works.stages, read=read), 1, 3).run(range(2), threading.Event())
+    assert next(outcomes) == (0, None)
+    assert reading.wait(20)
+    # What the lock guards is given up before the threads are waited for.
+    threading.Timer(0.05, left.set).start()
+    outcomes.close()  # type: ignore[attr-defined]
+    assert works.finished == [0]
+
+
+def test_a_conveyor_runs_once() -> None:
+    belt = Conveyor(Works().stages, 1, 1)
+    list(belt.run(range(3), threading.Event()))
+    with pytest.raises(RuntimeError, match="runs once"):
+        list(belt.run(range(3), threading.Event()))
+
+
+def test_threads_that_cannot_be_started_leave_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, itertools.count()
+
+    def start_two(thread: threading.Thread) -> None:
+        if next(started) == 2:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    outcomes = Conveyor(Works().stages, 1, 3).run(itertools.count(), threading.Event())
+    with pytest.raises(RuntimeError, match="new thread"):
+        list(outcomes)
+    assert not left_running()
+
+
+def test_batches_are_made_though_none_fills_up() -> None:
+    works = Works()
+    holding = threading.Event()
+
+    def read(job: int) -> list[Piece]:
+        if job == 9:  # with all hands full of shapes that go with no other, this one is not waited for
+            assert holding.wait(20)
+        return [(job, 8, 8 + job)]
+
+    def finish(piece: Piece, result: int) -> None:
+        holding.set()
+
+    stages = replace(works.stages, read=read, finish=finish, lot=lambda shape: 2)
+    assert dict(Conveyor(stages, 1, 2).run(range(40), threading.Event())) == dict.fromkeys(range(40))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_made_is_held_on_to(fails: bool) -> None:
+    class Result:
+        pass
+
+    alive: weakref.WeakSet[Result] = weakref.WeakSet()
+    most = 0
+
+    def make(pieces: list[Piece]) -> list[Result]:
+        results = [Result() for _ in pieces]
+        alive.update(results)
+        return results
+
+    def finish(piece: Piece, result: Result) -> None:
+        nonlocal most
+        most = max(most, len(alive))
+        if fails:
+            raise OSError("disk full")
+
+    def read(job: int) -> list[Piece]:
+        return [(job, 8, 8)]
+
+    stages: Stages[int, Piece, Result] = Stages(read, lambda piece: piece[1:], make, finish)
+    gc.disable()
+    try:
+        assert sum(1 for _ in Conveyor(stages, 1, 1).run(range(50), threading.Event())) == 50
+    finally:
+        gc.enable()
+    assert most <= 4 + 4 + 2  # the window, and what is in hand
 
 
 def test_jobs_that_cannot_be_listed_end_the_run() -> None:

@@ -1,5 +1,6 @@
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ from facadegen import device
 from facadegen.errors import UsageError
 
 CPU = torch.device("cpu")
+
+
+def threads_of_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
 
 
 def test_auto_is_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +76,23 @@ def test_threads_of_a_pool_use_no_others(torch_threads: None) -> None:
 
         assert list(pool.map(count, range(3))) == [1, 1, 1]
     assert torch.get_num_threads() == 3
+    assert threads_of_a_new_thread() == 3
+
+
+def test_a_thread_may_be_kept_to_one_twice(torch_threads: None) -> None:
+    device.limit_threads(3)
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(2):
+            pool.submit(device.keep_to_one_thread).result()
+        assert pool.submit(torch.get_num_threads).result() == 1
+    assert threads_of_a_new_thread() == 3
+
+
+def test_the_thread_for_the_whole_machine_uses_all_whatever_came_before(torch_threads: None) -> None:
+    device.limit_threads(3)
+    with device.whole_machine_pool() as pool:
+        device.limit_threads(1)
+        assert pool.submit(torch.get_num_threads).result() == 3
 
 
 def test_large_pages_are_the_users_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
