@@ -92,7 +92,6 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._reading = 0
         self._making = 0
         self._busy = 0  # workers who read, make or finish
-        self._idle = 0  # workers who wait for a change
         self._held_px = 0
         self._finishing_px = 0  # made and not yet finished
 
@@ -146,7 +145,7 @@ class Conveyor(Generic[Job, Piece, Result]):
             if stop.is_set():
                 self._give_up()
             if (work := self._next()) is not None:
-                if self._idle and (self._made or self._waiting or not self._exhausted):
+                if self._made or self._waiting or not self._exhausted:
                     self._changed.notify()  # where there was something for one, there may be for another
                 self._busy += 1
                 self._changed.release()
@@ -158,9 +157,7 @@ class Conveyor(Generic[Job, Piece, Result]):
                 report()
                 del work, report  # and the pictures they hold
             elif not self._exhausted or self._busy:
-                self._idle += 1
                 self._changed.wait()
-                self._idle -= 1
             else:
                 self._changed.notify_all()
                 return
