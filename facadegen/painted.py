@@ -74,18 +74,24 @@ class _Fit:
 
 @dataclass(frozen=True, eq=False)
 class _Looked:
-    """A picture's colors, looked up. Rows equal to the one above are looked at once: drawn maps have many.
+    """A picture's colors, looked up. Rows equal to the one above are looked at once, and then columns equal
+    to the one before: drawn maps have many. Not where parts are transparent.
 
-    codes: (R, W), the place of every pixel's color in the tables, of the rows that differ from the one above;
-    all rows, where parts are transparent. place: (H,), where in the codes each row is. counts: (R,), how many
-    rows each stands for. transparent: bool (H, W), as the picture has it.
+    codes: (R, C), the place of every color in the tables. rows: (H,) and columns: (W,), where in the codes
+    each of the picture's is. transparent: bool (H, W), as the picture has it.
     """
 
     tables: ColorTables
     codes: Codes
-    place: npt.NDArray[np.intp]
-    counts: npt.NDArray[np.intp]
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
     transparent: npt.NDArray[np.bool_] | None
+
+    def part(self, columns: slice) -> tuple[Codes, npt.NDArray[np.intp]]:
+        """The codes of some of the picture's columns, and how many of those each one stands for."""
+        start, stop, _ = columns.indices(len(self.columns))
+        first, last = np.append(self.columns, self.codes.shape[1])[[start, stop]]
+        return self.codes[:, first:last], np.bincount(self.columns[start:stop] - first)
 
 
 def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[int]) -> Painted:
@@ -115,16 +121,15 @@ def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
     if picture.colors is None or picture.is_gray:
         return False
     looked = _look_up(picture, label_set)
-    fits = [_fit(looked, slice(None), palette_id) for palette_id in range(len(looked.tables.noise))]
+    fits = _fits(looked, slice(None), range(len(looked.tables.noise)))
     return min(fit.far_share for fit in fits) <= _MAX_FAR_INDEXED
 
 
 def _find_labels(looked: _Looked, palette_ids: Sequence[int]) -> tuple[slice, slice | None, _Fit]:
     """The columns of the label map, those of its photo, if any, and how well the best palette explains it."""
-    width = looked.codes.shape[1]
+    width = len(looked.columns)
     left, right = slice(0, width // 2), slice(width // 2, width)
-    left_fits = [_fit(looked, left, each) for each in palette_ids]
-    right_fits = [_fit(looked, right, each) for each in palette_ids]
+    left_fits, right_fits = _fits(looked, left, palette_ids), _fits(looked, right, palette_ids)
     left_fit, right_fit = _best(left_fits), _best(right_fits)
     if width % 2 == 0 and _is_pair(left_fit, right_fit):
         return left, right, left_fit
@@ -137,14 +142,17 @@ def _find_labels(looked: _Looked, palette_ids: Sequence[int]) -> tuple[slice, sl
 def _look_up(picture: Picture, label_set: LabelSet) -> _Looked:
     """A picture's colors in the tables of what colors mean."""
     values = picture.values
-    differs = np.ones(len(values), bool)
+    height, width = values.shape
+    new_row, new_column = np.ones(height, bool), np.ones(width, bool)
     if picture.transparent is None:
-        differs[1:] = (values[1:] != values[:-1]).any(axis=1)
-    if not differs.all():
-        values = values[differs]
-    place = np.cumsum(differs) - 1
+        new_row[1:] = (values[1:] != values[:-1]).any(axis=1)
+        if not new_row.all():
+            values = values[new_row]
+            new_column[1:] = (values[:, 1:] != values[:, :-1]).any(axis=0)
+            new_column[width // 2] = True  # no column is in both halves
+            values = values[:, new_column]
     tables, codes = _codes_in_tables(values, picture.colors, label_set)
-    return _Looked(tables, codes, place, np.bincount(place), picture.transparent)
+    return _Looked(tables, codes, np.cumsum(new_row) - 1, np.cumsum(new_column) - 1, picture.transparent)
 
 
 def _codes_in_tables(
@@ -158,17 +166,21 @@ def _codes_in_tables(
     return color_tables(label_set), codes
 
 
-def _fit(looked: _Looked, columns: slice, palette_id: int) -> _Fit:
-    counts = np.zeros(FAR + 1, np.intp)
-    for rows in _bands(looked.codes):
-        distance = looked.tables.distance[palette_id].take(looked.codes[rows, columns])
-        weights = None
+def _fits(looked: _Looked, columns: slice, palette_ids: Sequence[int]) -> list[_Fit]:
+    """How well each of the palettes explains some columns."""
+    codes, column_counts = looked.part(columns)
+    row_counts = np.bincount(looked.rows)
+    counts = np.zeros((len(palette_ids), FAR + 1), np.intp)
+    for rows in _bands(codes):
+        weights: npt.NDArray[Any] | None = None
         if looked.transparent is not None:
-            distance = distance[~looked.transparent[rows, columns]]
-        elif len(looked.codes) < len(looked.place):
-            weights = np.repeat(looked.counts[rows], distance.shape[1])
-        counts += np.bincount(distance.ravel(), weights, len(counts)).astype(np.intp)
-    return _Fit(palette_id, looked.tables.noise[palette_id], counts)
+            weights = (~looked.transparent[rows, columns]).ravel()
+        elif len(codes) < len(looked.rows):
+            weights = np.outer(row_counts[rows], column_counts).ravel()
+        for number, palette_id in enumerate(palette_ids):
+            distance = looked.tables.distance[palette_id].take(codes[rows]).ravel()
+            counts[number] += np.bincount(distance, weights, FAR + 1).astype(np.intp)
+    return [_Fit(each, looked.tables.noise[each], counts[number]) for number, each in enumerate(palette_ids)]
 
 
 def _best(fits: Sequence[_Fit]) -> _Fit:
@@ -182,13 +194,13 @@ def _is_pair(labels: _Fit, photo: _Fit) -> bool:
 
 def _classes(looked: _Looked, columns: slice, fit: _Fit) -> npt.NDArray[np.uint8]:
     """The class (H, W) of every pixel's color, UNCLEAR where it is too far from all."""
-    codes = looked.codes[:, columns]
-    classes = np.empty(codes.shape, np.uint8)
-    for rows in _bands(codes):
-        classes[rows] = looked.tables.classes[fit.palette_id].take(codes[rows])
-        far = looked.tables.distance[fit.palette_id].take(codes[rows]) > fit.clear_distance
+    classes = np.empty(looked.codes.shape, np.uint8)
+    for rows in _bands(looked.codes):
+        codes = looked.codes[rows]
+        classes[rows] = looked.tables.classes[fit.palette_id].take(codes)
+        far = looked.tables.distance[fit.palette_id].take(codes) > fit.clear_distance
         classes[rows][far] = UNCLEAR
-    return classes[looked.place]
+    return classes.take(looked.columns[columns], axis=1).take(looked.rows, axis=0)
 
 
 def _settle(

@@ -56,6 +56,16 @@ def test_noise_of_lossy_formats_goes(palette: str, form: str, quality: int) -> N
     assert (label_map.classes == CLASSES).mean() > 0.95
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (5, 7), (64, 33), (33, 64)])
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_maps_of_any_shape_decode_exactly_however_many_rows_and_columns_are_equal(
+    shape: tuple[int, int], repeats: int
+) -> None:
+    classes = np.random.default_rng(1).integers(0, 12, shape).astype(np.uint8)
+    classes = classes.repeat(repeats, axis=0).repeat(repeats, axis=1)
+    assert np.array_equal(decode(file_of(painted(classes, "pix2pix"))).classes, classes)
+
+
 def test_each_of_many_equal_rows_counts() -> None:
     classes = np.tile(CLASSES[50], (300, 1))
     pixels = np.asarray(painted(classes, "pix2pix")).copy()
