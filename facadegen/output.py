@@ -82,7 +82,7 @@ def write(target: Path, data: bytes, out_root: Path, made_ns: int) -> None:
         OutputError: it cannot be written, or a link would lead it out of the output folder.
     """
     folder = target.parent
-    if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(out_root)):
+    if folder != out_root and not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(out_root)):
         raise OutputError("a link leads out of the output folder here", folder)
     temp = folder / _temp_name()
     _unfinished.add(temp)

@@ -118,7 +118,8 @@ def _read(source: Path | BinaryIO, max_bytes: int) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise LabelMapError("is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file")
             with source.open("rb") as stream:
-                data = stream.read(max_bytes + 1)
+                # No more than there is: Python would fetch memory for all it is asked for.
+                data = stream.read(min(status.st_size, max_bytes) + 1)
         else:
             if source.seekable():
                 source.seek(0)
