@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from facadegen import discover, output
-from facadegen.conveyor import available_cpus
+from facadegen.cpus import available_cpus
 from facadegen.discover import Job, Naming, Rule
 from facadegen.encoding import Encoding
 from facadegen.errors import LabelMapError, OutputError, UsageError

@@ -5,14 +5,12 @@ others and nothing is handed over, which would cost small pictures more than rea
 waiting and being finished is bounded in number and in pixels, so memory stays flat over any number of jobs.
 """
 
-import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
@@ -22,8 +20,6 @@ Shape = tuple[int, int]  # height, width
 
 BATCH_PX = 32 * 256 * 256
 HELD_PX = 32 * 1024 * 1024  # read and not yet finished; what is just being read comes on top
-_MAX_WORKERS = 17
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -65,15 +61,14 @@ class Conveyor(Generic[Job, Piece, Result]):
         self,
         stages: Stages[Job, Piece, Result],
         batch_size: int,
-        workers: int = 0,
+        workers: int,
         machines: int = 1,
     ) -> None:
-        """workers: threads, 0: one more than CPUs, within reason. machines: batches made at a time.
+        """workers: threads. machines: batches made at a time.
 
         batch_size: of pieces made together, at most, if a lot is not more; of large ones fewer.
         """
-        # The one more keeps the CPUs busy while another waits for a disk or a GPU.
-        self._workers = workers or min(available_cpus() + 1, _MAX_WORKERS)
+        self._workers = workers
         self._stages = stages
         self._batch_size = batch_size
         self._machines = machines
@@ -287,13 +282,3 @@ class Conveyor(Generic[Job, Piece, Result]):
         self._held_px -= task.held_px
         self._done.put((task.job, task.error))
         task.error = None  # its traceback holds on to the picture, and to the task
-
-
-def available_cpus() -> int:
-    """The CPUs this process may use: what the affinity mask and a container's quota leave of them."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_QUOTA.read_text(encoding="ascii").split()
-        return max(1, min(cpus, int(quota) // int(period)))
-    except (OSError, ValueError):  # no Linux, no quota ("max"), or an older kind of container
-        return cpus

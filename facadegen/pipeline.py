@@ -15,7 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from facadegen import labels, output
-from facadegen.conveyor import Conveyor, Stages, available_cpus
+from facadegen.conveyor import Conveyor, Stages
+from facadegen.cpus import available_cpus
 from facadegen.discover import Job
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
@@ -28,7 +29,7 @@ Pixels = npt.NDArray[np.uint8]
 
 GPU_BATCH_SIZE = 32
 CPU_BATCH_SIZE = 1  # or a lot of the generator's: in larger batches some would wait for others to be done
-MAX_MACHINES = 16  # each holds all that the network makes of its pictures
+MAX_CPUS = 16  # each that makes pictures holds all that the network makes of them
 CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may be this much behind
 SIZES_PX = range(16, 16385)  # of the shorter side
 
@@ -159,7 +160,9 @@ class Pipeline:
     def __init__(self, generator: Maker, settings: Settings) -> None:
         on_gpu = getattr(generator.device, "type", "cpu") != "cpu"
         self._batch_size = settings.batch_size or (GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE)
-        self._machines = 1 if on_gpu else min(available_cpus(), MAX_MACHINES)
+        cpus = min(available_cpus(), MAX_CPUS)
+        self._machines = 1 if on_gpu else cpus
+        self._workers = cpus + 1  # the one more keeps the CPUs busy while another waits for a disk or a GPU
         self._line = _Line(generator, resolve_style(settings.style, generator, settings.variants), settings)
 
     def run(self, jobs: Iterable[Job], stop: threading.Event | None = None) -> Iterator[Outcome]:
@@ -176,7 +179,7 @@ class Pipeline:
             lot=lambda shape: line.generator.lot(*shape),
             enter=line.generator.enter_thread,
         )
-        conveyor = Conveyor(stages, self._batch_size, machines=self._machines)
+        conveyor = Conveyor(stages, self._batch_size, self._workers, self._machines)
         for job, error in conveyor.run(jobs, stop or threading.Event()):
             seconds = time.monotonic() - line.started.pop(job)
             if error is None:

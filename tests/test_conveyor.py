@@ -7,7 +7,6 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -326,16 +325,3 @@ def test_reading_goes_on_while_the_machine_runs() -> None:
 
     stages = replace(works.stages, read=read, make=make)
     assert len(dict(Conveyor(stages, 1, 2).run(range(8), threading.Event()))) == 8
-
-
-def test_available_cpus_respects_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(conveyor, "_CPU_QUOTA", quota)
-    unlimited = conveyor.available_cpus()
-    assert unlimited >= 1
-    quota.write_text("max 100000\n")
-    assert conveyor.available_cpus() == unlimited
-    quota.write_text("100000 100000\n")
-    assert conveyor.available_cpus() == 1
-    quota.write_text("50000 100000\n")
-    assert conveyor.available_cpus() == 1

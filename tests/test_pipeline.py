@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facadegen import conveyor, pipeline
+from facadegen import pipeline
 from facadegen.discover import Job, Naming, plan
 from facadegen.encoding import Encoding
 from facadegen.errors import UsageError
@@ -89,8 +89,7 @@ def test_bytes_depend_on_nothing_but_the_label_map(
     make(jobs_of(maps, tmp_path / "a"), tiny_generator, Settings(tiny_weights, batch_size=1))
     backwards = jobs_of(maps, tmp_path / "b")[::-1]
     make(backwards, tiny_generator, Settings(tiny_weights, batch_size=16))
-    for module in (conveyor, pipeline):
-        monkeypatch.setattr(module, "available_cpus", lambda: 8)
+    monkeypatch.setattr(pipeline, "available_cpus", lambda: 8)
     make(jobs_of(maps, tmp_path / "c"), tiny_generator, Settings(tiny_weights, batch_size=3))
     single = plan(maps / "1" / "3.png", tmp_path / "other name.png", Naming()).jobs
     make(single, tiny_generator, Settings(tiny_weights))

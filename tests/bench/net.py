@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from facadegen import torchscript
-from facadegen.conveyor import available_cpus
+from facadegen.cpus import available_cpus
 from facadegen.device import limit_threads
 from facadegen.weights import read_card
 

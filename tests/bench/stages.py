@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from facadegen import generator, labels, output, pipeline
-from facadegen.conveyor import available_cpus
+from facadegen.cpus import available_cpus
 from facadegen.device import limit_threads
 from facadegen.discover import Naming
 from facadegen.discover import plan as plan_jobs
