@@ -85,3 +85,17 @@ def test_the_painted_difference_counts_classes_by_their_pixels() -> None:
     found = torch.tensor([[[0.9] * 3, [0.3] * 3, [0.6] * 3]])
     colored = torch.tensor([[0.0], [1.0], [1.0]])
     assert losses.painted_difference(found, true, classes, colored).item() == pytest.approx(0.4)
+
+
+def test_stray_colors_are_those_of_larger_patches_than_photos_have_shadows() -> None:
+    one_hot = torch.zeros(1, 2, 64, 64)
+    one_hot[:, 1] = 1
+    colors, colored = torch.tensor([[[0.0] * 3, [0.5] * 3]]), torch.tensor([[0.0], [1.0]])
+    wall = torch.zeros(1, 3, 64, 64)
+    rough = wall + 0.9 * (-1) ** torch.arange(64)
+    with_tree = wall.clone()
+    with_tree[..., 24:, 24:] = -0.9
+    assert losses.stray_colors(wall, one_hot, colors, colored) == 0
+    assert losses.stray_colors(rough, one_hot, colors, colored) == 0
+    assert losses.stray_colors(with_tree, one_hot, colors, colored) > 0.05
+    assert losses.stray_colors(with_tree, one_hot.flip(1), colors, colored) == 0  # a street may have trees

@@ -91,6 +91,30 @@ def color_obedience(pictures: Tensor, classes: Tensor, colors: Tensor, colored: 
     return (difference * present).sum() / present.sum().clamp(min=1)
 
 
+def stray_colors(
+    pictures: Tensor,
+    one_hot: Tensor,
+    colors: Tensor,
+    colored: Tensor,
+    cell_px: int = 32,
+    tolerated: float = 0.2,
+) -> Tensor:
+    """How far the mean color of a cell of the building is from the one asked for, beyond what is tolerated.
+
+    Photos have trees, lamps and people before their walls, which no label tells of: without this a
+    discriminator that knows photos has them painted onto walls. pictures: (N, 3, H, W) in -1..1; one_hot:
+    (N, K, H, W) of their classes; colors: (N, K, 3) in 0..1; colored: (K, 1), 0 for classes without a color.
+    """
+    asked = (colors * 2 - 1) * colored
+    building = torch.einsum("nkhw,ko->nohw", one_hot, colored)
+    found, shares, share = (
+        F.avg_pool2d(x, cell_px, cell_px // 2) for x in (pictures.float() * building, one_hot, building)
+    )
+    difference = (found - torch.einsum("nkhw,nkc->nchw", shares, asked)) / share.clamp(min=0.5)
+    excess = F.relu(difference.abs().mean(1, keepdim=True) - tolerated) * (share >= 0.5)
+    return excess.sum() / (share >= 0.5).sum().clamp(min=1)
+
+
 def painted_difference(found: Tensor, true: Tensor, classes: Tensor, colored: Tensor) -> Tensor:
     """Mean absolute difference of a label map painted in the colors found and in the true ones.
 

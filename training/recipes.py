@@ -130,6 +130,7 @@ class Projected:
     feature_weight = 1.0
     segmentation_weight = 0.3
     obedience_weight = 10.0
+    stray_weight = 10.0
     patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
@@ -193,6 +194,7 @@ class Projected:
         logits, classes = self.judge(seen.fake_mixed, seen.fake_condition)
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
+        colored = self.colored.to(fake.device)
         terms = {
             "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
             "g_patch": losses.hinge_generator(patch),
@@ -200,7 +202,8 @@ class Projected:
             "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
             # Asked of the picture as it was before the shared augmentation changed its colors.
-            "obey": losses.color_obedience(fake, batch.classes, batch.colors, self.colored.to(fake.device)),
+            "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
+            "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
         }
         weights = {
             "g": 1.0,
@@ -209,6 +212,7 @@ class Projected:
             "features": self.feature_weight,
             "l1": self.l1_weight,
             "obey": self.obedience_weight,
+            "stray": self.stray_weight,
         }
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
