@@ -214,19 +214,22 @@ class Augmentation:
     min_area: float = 0.7
     aspect: float = 1.15
     min_scale: float = 0.8
+    # Close-ups are twice as large each way and at about the picture's own resolution: in smaller crops
+    # borders are always near, which tell a network what is wall and what is sky.
+    max_scale: float = 1.15
     other_colors: float = 0.3
 
-    def __call__(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def close_up_px(self) -> int:
+        return 2 * self.size_px
+
+    def has_close_ups(self, pair: Pair) -> bool:
+        """Whether a pair is large enough for them."""
+        return min(pair.classes.shape) * self.max_scale >= self.close_up_px
+
+    def __call__(self, pair: Pair, close_up: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Photo (3, S, S) uint8, classes (S, S) uint8, valid (S, S) bool."""
-        height, width = pair.classes.shape
-        native = (self.size_px / self.min_scale) ** 2 / (height * width)
-        crop = v2.RandomResizedCrop(
-            self.size_px,
-            scale=(min(self.min_area, native), 1.0),
-            ratio=(width / height / self.aspect, width / height * self.aspect)
-            if native >= self.min_area
-            else (1 / self.aspect, self.aspect),
-        )
+        crop = self._close_up(pair) if close_up else self._crop(pair)
         transform = v2.Compose(
             [
                 crop,
@@ -239,9 +242,30 @@ class Augmentation:
         )
         return torch.Tensor.as_subclass(photo, Tensor), classes.as_subclass(Tensor), valid.as_subclass(Tensor)
 
+    def _crop(self, pair: Pair) -> v2.RandomResizedCrop:
+        height, width = pair.classes.shape
+        native = (self.size_px / self.min_scale) ** 2 / (height * width)
+        return v2.RandomResizedCrop(
+            self.size_px,
+            scale=(min(self.min_area, native), 1.0),
+            ratio=(width / height / self.aspect, width / height * self.aspect)
+            if native >= self.min_area
+            else (1 / self.aspect, self.aspect),
+        )
+
+    def _close_up(self, pair: Pair) -> v2.RandomResizedCrop:
+        least, most = (
+            min(1.0, (self.close_up_px / scale) ** 2 / pair.classes.numel())
+            for scale in (self.max_scale, self.min_scale)
+        )
+        return v2.RandomResizedCrop(self.close_up_px, (least, most), (1 / self.aspect, self.aspect))
+
 
 class Samples(Dataset[tuple[Tensor, ...]]):
-    """Augmented samples by number: sample i is the same whenever and wherever it is drawn."""
+    """Augmented samples by number: sample i is the same whenever and wherever it is drawn.
+
+    Negative numbers are close-ups, where `can_close_up`.
+    """
 
     def __init__(
         self,
@@ -254,12 +278,20 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         """sets: `color_sets` of the pairs; share: how often each pair is drawn, relative."""
         self.pairs, self.sets, self.seed, self.augmentation = pairs, sets, seed, augmentation
         self.share = torch.ones(len(pairs)) if share is None else share
+        self._large = [i for i, pair in enumerate(pairs) if augmentation.has_close_ups(pair)]
+
+    @property
+    def can_close_up(self) -> bool:
+        return bool(self._large)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        close_up = number < 0
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seeds(self.seed, 1, number))
-            i = self._pair_of(number)
-            photo, classes, valid = self.augmentation(self.pairs[i])
+            torch.manual_seed(
+                mix_seeds(self.seed, 3, -number) if close_up else mix_seeds(self.seed, 1, number)
+            )
+            i = self._large[int(torch.randint(len(self._large), ()))] if close_up else self._pair_of(number)
+            photo, classes, valid = self.augmentation(self.pairs[i], close_up)
             own = torch.rand(()) >= self.augmentation.other_colors
             other = int(torch.randint(len(self.sets), ()))
         photo = photo.float().div(127.5).sub(1)
@@ -291,15 +323,23 @@ def mix_seeds(*numbers: int) -> int:
 class _Numbers:
     """Which samples process `rank` of `world` draws, step by step from `first_step` on."""
 
-    def __init__(self, first_step: int, steps: int, batch_size: int, rank: int, world: int) -> None:
+    def __init__(
+        self, first_step: int, steps: int, batch_size: int, rank: int, world: int, close_up_every: int
+    ) -> None:
         self.steps = range(first_step, steps)
         self.batch_size, self.rank, self.world = batch_size, rank, world
+        self.close_up_every = close_up_every
 
     def __iter__(self) -> Iterator[list[int]]:
         share = self.batch_size // self.world
         for step in self.steps:
             start = step * self.batch_size + self.rank * share
-            yield list(range(start, start + share))
+            numbers = list(range(start, start + share))
+            if self.close_up_every and (step + 1) % self.close_up_every == 0:
+                # A close-up has the pixels of four samples.
+                yield [-1 - number for number in numbers[: max(1, share // 4)]]
+            else:
+                yield numbers
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -313,11 +353,16 @@ def batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    close_up_every: int = 0,
 ) -> Iterator[Batch]:
-    """The batches of steps `first_step` to `steps`; `batch_size` counts the samples of all processes."""
+    """The batches of steps `first_step` to `steps`; `batch_size` counts the samples of all processes.
+
+    close_up_every: of so many steps one is of close-ups, where any pair is large enough; 0: none.
+    """
+    every = close_up_every if samples.can_close_up else 0
     loader = DataLoader(
         samples,
-        batch_sampler=_Numbers(first_step, steps, batch_size, rank, world),
+        batch_sampler=_Numbers(first_step, steps, batch_size, rank, world, every),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )

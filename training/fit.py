@@ -184,7 +184,14 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     stop = stop_on_signals()
     samples = make_samples(material, options, recipe.settings.other_colors)
     batches = data.batches(
-        samples, trainer.done, options.steps, options.batch_size, world.rank, world.size, options.workers
+        samples,
+        trainer.done,
+        options.steps,
+        options.batch_size,
+        world.rank,
+        world.size,
+        options.workers,
+        recipe.settings.close_up_every,
     )
     if world.leads:
         with Logbook(options.run, options.steps, trainer.done, options.log_every, console) as logbook:
@@ -265,9 +272,11 @@ def make_samples(material: Material, options: FitOptions, other_colors: float) -
 
 def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> torch.nn.Module:
     """The averaged generator, its BatchNorm statistics from a fixed set of samples."""
-    samples = make_samples(material, options, trainer.recipe.settings.other_colors)
+    settings = trainer.recipe.settings
+    samples = make_samples(material, options, settings.other_colors)
     count = min(STATISTICS_BATCHES, options.steps)
-    return trainer.averaged_generator(data.batches(samples, 0, count, options.batch_size))
+    batches = data.batches(samples, 0, count, options.batch_size, close_up_every=settings.close_up_every)
+    return trainer.averaged_generator(batches)
 
 
 def write_weights(

@@ -28,6 +28,7 @@ class Settings:
     discriminator_rate: float
     betas: tuple[float, float]
     warmup_steps: int  # of reconstruction alone
+    close_up_every: int  # of so many steps one is of close-ups; 0: none
     other_colors: float  # the part of the samples painted with another facade's colors
     size_step_px: int  # what crops' sides are multiples of
     least_size_px: int
@@ -58,6 +59,7 @@ class Pix2Pix:
         discriminator_rate=2e-4,
         betas=(0.5, 0.999),
         warmup_steps=0,
+        close_up_every=0,
         other_colors=0.0,
         size_step_px=Pix2PixUNet.stride,
         least_size_px=Pix2PixUNet.stride,
@@ -122,6 +124,7 @@ class Projected:
         discriminator_rate=3e-4,
         betas=(0.0, 0.99),
         warmup_steps=200,
+        close_up_every=4,
         other_colors=0.4,
         size_step_px=LeanUNet.stride,
         least_size_px=2 * LeanUNet.stride,
