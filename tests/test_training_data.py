@@ -176,6 +176,29 @@ def test_processes_share_a_batch_and_a_resumed_run_goes_on() -> None:
     assert torch.equal(torch.cat(halves), whole[1])
 
 
+def test_close_ups_come_every_so_many_steps_from_large_pairs_alone() -> None:
+    small, large = striped_pair(), striped_pair(160)
+    samples = samples_of([small, large], other_colors=0.0)
+    steps = list(data.batches(samples, 0, 6, batch_size=4, close_up_every=3))
+    shapes = [(len(batch.photo), batch.photo.shape[-1]) for batch in steps]
+    assert shapes == 2 * [(4, 64), (4, 64), (1, 128)]
+    # Stripes of 8 px are about as wide as in the picture, not as in one that was squeezed to a square of 64.
+    edges = (steps[2].classes[0, 64, 1:] != steps[2].classes[0, 64, :-1]).sum()
+    assert 128 / 8 * 0.7 < edges < 128 / 8 * 1.4
+    assert not torch.equal(steps[2].photo, steps[5].photo)
+    assert torch.equal(
+        next(data.batches(samples, 5, 6, batch_size=4, close_up_every=3)).photo, steps[5].photo
+    )
+    of_small = list(data.batches(samples_of([small]), 0, 3, batch_size=4, close_up_every=3))
+    assert [len(batch.photo) for batch in of_small] == [4, 4, 4]
+
+
+def test_each_process_has_a_close_up_of_its_own() -> None:
+    samples = samples_of([striped_pair(160)])
+    one, other = (next(data.batches(samples, 0, 1, 4, rank, 2, close_up_every=1)).photo for rank in (0, 1))
+    assert one.shape == other.shape == (1, 3, 128, 128) and not torch.equal(one, other)
+
+
 def test_color_sets_have_no_gaps() -> None:
     sets = data.color_sets([striped_pair()], 12)
     assert sets.shape == (1, 12, 3) and torch.isfinite(sets).all()
