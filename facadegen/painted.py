@@ -88,10 +88,10 @@ class _Looked:
     transparent: npt.NDArray[np.bool_] | None
 
     def part(self, columns: slice) -> tuple[Codes, npt.NDArray[np.intp]]:
-        """The codes of some of the picture's columns, and how many of those each one stands for."""
+        """The codes of some of the picture's columns, and where in these each of those is."""
         start, stop, _ = columns.indices(len(self.columns))
         first, last = np.append(self.columns, self.codes.shape[1])[[start, stop]]
-        return self.codes[:, first:last], np.bincount(self.columns[start:stop] - first)
+        return self.codes[:, first:last], self.columns[start:stop] - first
 
 
 def read_painted(picture: Picture, label_set: LabelSet, palette_ids: Sequence[int]) -> Painted:
@@ -168,8 +168,8 @@ def _codes_in_tables(
 
 def _fits(looked: _Looked, columns: slice, palette_ids: Sequence[int]) -> list[_Fit]:
     """How well each of the palettes explains some columns."""
-    codes, column_counts = looked.part(columns)
-    row_counts = np.bincount(looked.rows)
+    codes, places = looked.part(columns)
+    row_counts, column_counts = np.bincount(looked.rows), np.bincount(places)
     counts = np.zeros((len(palette_ids), FAR + 1), np.intp)
     for rows in _bands(codes):
         weights: npt.NDArray[Any] | None = None
@@ -194,13 +194,13 @@ def _is_pair(labels: _Fit, photo: _Fit) -> bool:
 
 def _classes(looked: _Looked, columns: slice, fit: _Fit) -> npt.NDArray[np.uint8]:
     """The class (H, W) of every pixel's color, UNCLEAR where it is too far from all."""
-    classes = np.empty(looked.codes.shape, np.uint8)
-    for rows in _bands(looked.codes):
-        codes = looked.codes[rows]
-        classes[rows] = looked.tables.classes[fit.palette_id].take(codes)
-        far = looked.tables.distance[fit.palette_id].take(codes) > fit.clear_distance
+    codes, places = looked.part(columns)
+    classes = np.empty(codes.shape, np.uint8)
+    for rows in _bands(codes):
+        classes[rows] = looked.tables.classes[fit.palette_id].take(codes[rows])
+        far = looked.tables.distance[fit.palette_id].take(codes[rows]) > fit.clear_distance
         classes[rows][far] = UNCLEAR
-    return classes.take(looked.columns[columns], axis=1).take(looked.rows, axis=0)
+    return classes.take(places, axis=1).take(looked.rows, axis=0)
 
 
 def _settle(
