@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def striped_pair(size_px: int = 96) -> data.Pair:
     return data.Pair("stripes", photo, classes, torch.ones_like(classes, dtype=torch.bool))
 
 
-def samples_of(pairs: list[data.Pair], **changes: float) -> data.Samples:
+def samples_of(pairs: list[data.Pair], **changes: Any) -> data.Samples:
     augmentation = data.Augmentation(size_px=64, **changes)
     return data.Samples(pairs, data.color_sets(pairs, 12), seed=5, augmentation=augmentation)
 
@@ -178,24 +179,22 @@ def test_processes_share_a_batch_and_a_resumed_run_goes_on() -> None:
 
 def test_close_ups_come_every_so_many_steps_from_large_pairs_alone() -> None:
     small, large = striped_pair(), striped_pair(160)
-    samples = samples_of([small, large], other_colors=0.0)
-    steps = list(data.batches(samples, 0, 6, batch_size=4, close_up_every=3))
+    samples = samples_of([small, large], other_colors=0.0, close_up_every=3)
+    steps = list(data.batches(samples, 0, 6, batch_size=4))
     shapes = [(len(batch.photo), batch.photo.shape[-1]) for batch in steps]
     assert shapes == 2 * [(4, 64), (4, 64), (1, 128)]
     # Stripes of 8 px are about as wide as in the picture, not as in one that was squeezed to a square of 64.
     edges = (steps[2].classes[0, 64, 1:] != steps[2].classes[0, 64, :-1]).sum()
     assert 128 / 8 * 0.7 < edges < 128 / 8 * 1.4
     assert not torch.equal(steps[2].photo, steps[5].photo)
-    assert torch.equal(
-        next(data.batches(samples, 5, 6, batch_size=4, close_up_every=3)).photo, steps[5].photo
-    )
-    of_small = list(data.batches(samples_of([small]), 0, 3, batch_size=4, close_up_every=3))
+    assert torch.equal(next(data.batches(samples, 5, 6, batch_size=4)).photo, steps[5].photo)
+    of_small = list(data.batches(samples_of([small], close_up_every=3), 0, 3, batch_size=4))
     assert [len(batch.photo) for batch in of_small] == [4, 4, 4]
 
 
 def test_each_process_has_a_close_up_of_its_own() -> None:
-    samples = samples_of([striped_pair(160)])
-    one, other = (next(data.batches(samples, 0, 1, 4, rank, 2, close_up_every=1)).photo for rank in (0, 1))
+    samples = samples_of([striped_pair(160)], close_up_every=1)
+    one, other = (next(data.batches(samples, 0, 1, 4, rank, 2)).photo for rank in (0, 1))
     assert one.shape == other.shape == (1, 3, 128, 128) and not torch.equal(one, other)
 
 

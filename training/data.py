@@ -218,6 +218,7 @@ class Augmentation:
     # borders are always near, which tell a network what is wall and what is sky.
     max_scale: float = 1.15
     other_colors: float = 0.3
+    close_up_every: int = 0  # of so many steps one is of close-ups; 0: none
 
     @property
     def close_up_px(self) -> int:
@@ -264,7 +265,7 @@ class Augmentation:
 class Samples(Dataset[tuple[Tensor, ...]]):
     """Augmented samples by number: sample i is the same whenever and wherever it is drawn.
 
-    Negative numbers are close-ups, where `can_close_up`.
+    Negative numbers are close-ups, where `close_up_every` is not 0.
     """
 
     def __init__(
@@ -281,15 +282,14 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         self._large = [i for i, pair in enumerate(pairs) if augmentation.has_close_ups(pair)]
 
     @property
-    def can_close_up(self) -> bool:
-        return bool(self._large)
+    def close_up_every(self) -> int:
+        """Of so many steps one is of close-ups; 0: none, as where no pair is large enough."""
+        return self.augmentation.close_up_every if self._large else 0
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         close_up = number < 0
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(
-                mix_seeds(self.seed, 3, -number) if close_up else mix_seeds(self.seed, 1, number)
-            )
+            torch.manual_seed(mix_seeds(self.seed, 3 if close_up else 1, abs(number)))
             i = self._large[int(torch.randint(len(self._large), ()))] if close_up else self._pair_of(number)
             photo, classes, valid = self.augmentation(self.pairs[i], close_up)
             own = torch.rand(()) >= self.augmentation.other_colors
@@ -353,16 +353,11 @@ def batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
-    close_up_every: int = 0,
 ) -> Iterator[Batch]:
-    """The batches of steps `first_step` to `steps`; `batch_size` counts the samples of all processes.
-
-    close_up_every: of so many steps one is of close-ups, where any pair is large enough; 0: none.
-    """
-    every = close_up_every if samples.can_close_up else 0
+    """The batches of steps `first_step` to `steps`; `batch_size` counts the samples of all processes."""
     loader = DataLoader(
         samples,
-        batch_sampler=_Numbers(first_step, steps, batch_size, rank, world, every),
+        batch_sampler=_Numbers(first_step, steps, batch_size, rank, world, samples.close_up_every),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )

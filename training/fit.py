@@ -27,7 +27,7 @@ from training.distributed import World, joined
 from training.export import export, source_commit
 from training.logbook import Logbook, sample_sheet
 from training.options import FitOptions
-from training.recipes import RECIPES
+from training.recipes import RECIPES, Settings
 
 CHECKPOINT_NAME = "checkpoint.pt"
 OPTIONS_NAME = "options.json"
@@ -182,16 +182,9 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     origin = Origin(data.fingerprint(material.train), [source_commit()])
     resume(trainer, options, origin, world)
     stop = stop_on_signals()
-    samples = make_samples(material, options, recipe.settings.other_colors)
+    samples = make_samples(material, options, recipe.settings)
     batches = data.batches(
-        samples,
-        trainer.done,
-        options.steps,
-        options.batch_size,
-        world.rank,
-        world.size,
-        options.workers,
-        recipe.settings.close_up_every,
+        samples, trainer.done, options.steps, options.batch_size, world.rank, world.size, options.workers
     )
     if world.leads:
         with Logbook(options.run, options.steps, trainer.done, options.log_every, console) as logbook:
@@ -263,20 +256,20 @@ def read_material(folders: tuple[Path, ...], console: Console | None) -> Materia
     return Material(label_set, train, val, data.color_sets(train, len(label_set.classes)))
 
 
-def make_samples(material: Material, options: FitOptions, other_colors: float) -> data.Samples:
+def make_samples(material: Material, options: FitOptions, settings: Settings) -> data.Samples:
     """The augmented samples of a run."""
-    augmentation = data.Augmentation(size_px=options.size_px, other_colors=other_colors)
+    augmentation = data.Augmentation(
+        size_px=options.size_px, other_colors=settings.other_colors, close_up_every=settings.close_up_every
+    )
     share = data.resolution_share(material.train, options.size_px, options.large_fraction)
     return data.Samples(material.train, material.color_sets, options.seed, augmentation, share)
 
 
 def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> torch.nn.Module:
     """The averaged generator, its BatchNorm statistics from a fixed set of samples."""
-    settings = trainer.recipe.settings
-    samples = make_samples(material, options, settings.other_colors)
+    samples = make_samples(material, options, trainer.recipe.settings)
     count = min(STATISTICS_BATCHES, options.steps)
-    batches = data.batches(samples, 0, count, options.batch_size, close_up_every=settings.close_up_every)
-    return trainer.averaged_generator(batches)
+    return trainer.averaged_generator(data.batches(samples, 0, count, options.batch_size))
 
 
 def write_weights(

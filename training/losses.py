@@ -105,14 +105,21 @@ def stray_colors(
     discriminator that knows photos has them painted onto walls. pictures: (N, 3, H, W) in -1..1; one_hot:
     (N, K, H, W) of their classes; colors: (N, K, 3) in 0..1; colored: (K, 1), 0 for classes without a color.
     """
-    asked = (colors * 2 - 1) * colored
     building = torch.einsum("nkhw,ko->nohw", one_hot, colored)
     found, shares, share = (
         F.avg_pool2d(x, cell_px, cell_px // 2) for x in (pictures.float() * building, one_hot, building)
     )
-    difference = (found - torch.einsum("nkhw,nkc->nchw", shares, asked)) / share.clamp(min=0.5)
+    difference = (found - painted(shares, colors, colored)) / share.clamp(min=0.5)
     excess = F.relu(difference.abs().mean(1, keepdim=True) - tolerated) * (share >= 0.5)
     return excess.sum() / (share >= 0.5).sum().clamp(min=1)
+
+
+def painted(shares: Tensor, colors: Tensor, colored: Tensor) -> Tensor:
+    """Pictures (N, 3, h, w) in -1..1 of class shares (N, K, h, w) in the colors (N, K, 3) of 0..1.
+
+    colored: (K, 1), 0 for classes without a color, which are middle grey.
+    """
+    return torch.einsum("nkhw,nkc->nchw", shares, ((colors * 2 - 1) * colored).to(shares.dtype))
 
 
 def painted_difference(found: Tensor, true: Tensor, classes: Tensor, colored: Tensor) -> Tensor:

@@ -172,9 +172,7 @@ class Projected:
         )
 
     def _condition(self, small: Tensor, colors: Tensor) -> Tensor:
-        colored = (colors * 2 - 1) * self.colored.to(colors.device)
-        painted = torch.einsum("nkhw,nkc->nchw", small, colored.to(small.dtype))
-        return torch.cat([small, painted], dim=1)
+        return torch.cat([small, losses.painted(small, colors, self.colored.to(colors.device))], dim=1)
 
     def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         mixed = [torch.cat([r, f.detach()]) for r, f in zip(seen.real_mixed, seen.fake_mixed, strict=True)]
