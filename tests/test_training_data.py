@@ -109,7 +109,7 @@ def test_photo_and_label_map_get_one_geometric_transform() -> None:
     photo = (classes * 20).expand(3, -1, -1).contiguous()
     samples = samples_of([data.Pair("blocks", photo, classes, torch.ones_like(classes, dtype=torch.bool))])
     for number in range(6):
-        photo, classes, valid, *_ = samples[number]
+        photo, classes, valid, *_ = samples[data.Draw(number)]
         # The photo's brightness tells the class; colors change, but those of two classes do not meet.
         grey = photo.mean(0)
         levels = torch.stack([grey[classes == k].median() for k in classes.unique()])
@@ -125,10 +125,10 @@ def test_photo_and_label_map_get_one_geometric_transform() -> None:
 def test_a_sample_depends_on_its_number_alone() -> None:
     samples = samples_of([striped_pair(), striped_pair(80)])
     torch.manual_seed(1)
-    first = samples[7]
+    first = samples[data.Draw(7)]
     torch.manual_seed(2)
-    again = samples[7]
-    other = samples[8]
+    again = samples[data.Draw(7)]
+    other = samples[data.Draw(8)]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
 
@@ -138,7 +138,7 @@ def test_sampling_leaves_the_callers_random_numbers_alone() -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    samples[0]
+    samples[data.Draw(0)]
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -158,14 +158,15 @@ def test_large_pairs_get_their_share() -> None:
 
 def test_own_colors_are_the_photos_and_other_colors_are_not() -> None:
     pairs = [striped_pair()]
-    photo, classes, _, photo_colors, colors, own = samples_of(pairs, other_colors=0.0)[0]
+    photo, classes, _, photo_colors, colors, own, *_ = samples_of(pairs, other_colors=0.0)[data.Draw(0)]
     assert own == 1 and torch.equal(colors, photo_colors)
     k = int(classes[32, 32])
     assert photo_colors[k] == pytest.approx((photo[:, classes == k].mean(1) + 1) / 2, abs=1e-4)
     pairs.append(replace(pairs[0], photo=255 - pairs[0].photo))
     samples = samples_of(pairs, other_colors=1.0)
-    others = {other for n in range(8) for other in (0, 1) if torch.equal(samples[n][4], samples.sets[other])}
-    assert others == {0, 1} and all(samples[n][5] == 0 for n in range(8))
+    drawn = [samples[data.Draw(n)] for n in range(8)]
+    assert {i for sample in drawn for i in (0, 1) if torch.equal(sample[4], samples.sets[i])} == {0, 1}
+    assert all(sample[5] == 0 for sample in drawn)
 
 
 def test_processes_share_a_batch_and_a_resumed_run_goes_on() -> None:
@@ -190,6 +191,24 @@ def test_close_ups_come_every_so_many_steps_from_large_pairs_alone() -> None:
     assert torch.equal(next(data.batches(samples, 5, 6, batch_size=4)).photo, steps[5].photo)
     of_small = list(data.batches(samples_of([small], close_up_every=3), 0, 3, batch_size=4))
     assert [len(batch.photo) for batch in of_small] == [4, 4, 4]
+
+
+def test_a_close_up_is_a_part_of_what_the_generator_is_shown() -> None:
+    blocks = torch.from_numpy(np.random.default_rng(0).integers(0, 12, (26, 26), np.uint8))
+    classes = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)
+    photo = (classes * 20).expand(3, -1, -1).contiguous()
+    pair = data.Pair("blocks", photo, classes, torch.ones_like(classes, dtype=torch.bool))
+    samples = samples_of([pair, striped_pair(160)], close_up_every=1)
+    wide, narrow = [], []
+    for batch in data.batches(samples, 0, 12, batch_size=4):
+        (wide if batch.context.shape[-1] > 128 else narrow).append(batch)
+    assert len(wide) == len(narrow) == 6  # of each context in turn
+    for batch in wide + narrow:
+        shown = batch.context[:, None].expand(-1, 3, -1, -1)
+        assert torch.equal(batch.windows(shown)[:, 0], batch.classes)
+        assert batch.photo.shape[2:] == batch.classes.shape[1:] == (128, 128)
+    assert {batch.context.shape[-1] for batch in wide} == {192}  # the smaller pair cannot show so much
+    assert len({tuple(batch.corner[0].tolist()) for batch in wide}) > 3
 
 
 def test_each_process_has_a_close_up_of_its_own() -> None:

@@ -17,13 +17,16 @@ def batch_with_wedge() -> Batch:
     valid[:, :, :20, :12] = False
     photo = torch.rand(2, 3, SIZE_PX, SIZE_PX, generator=generator).mul(2).sub(1)
     colors = torch.rand(2, 12, 3, generator=generator)
+    classes = torch.randint(0, 12, (2, SIZE_PX, SIZE_PX), generator=generator, dtype=torch.uint8)
     return Batch(
         photo=torch.where(valid, photo, -torch.ones(())),
-        classes=torch.randint(0, 12, (2, SIZE_PX, SIZE_PX), generator=generator, dtype=torch.uint8),
+        classes=classes,
         valid=valid,
         photo_colors=colors,
         colors=colors,
         own=torch.ones(2),
+        context=classes,
+        corner=torch.zeros(2, 2, dtype=torch.int64),
     )
 
 

@@ -3,10 +3,11 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,7 +51,8 @@ class Batch:
 
     photo: float (N, 3, H, W) in -1..1; classes: uint8 (N, H, W); valid: bool (N, 1, H, W); photo_colors,
     colors: float (N, K, 3) in 0..1, the photo's own and those to paint with; own: float (N,), 1 where the two
-    are the same.
+    are the same; context: uint8 (N, C, C), what the generator is shown; corner: (N, 2), row and column where
+    `classes` lies in it.
     """
 
     photo: Tensor
@@ -59,6 +61,17 @@ class Batch:
     photo_colors: Tensor
     colors: Tensor
     own: Tensor
+    context: Tensor
+    corner: Tensor
+
+    def windows(self, pictures: Tensor) -> Tensor:
+        """The part (N, 3, H, W) of pictures (N, 3, C, C) of the context that is compared with the photos."""
+        height, width = self.photo.shape[2:]
+        if pictures.shape[2:] == (height, width):
+            return pictures
+        corners = self.corner.tolist()
+        found = [p[:, y : y + height, x : x + width] for p, (y, x) in zip(pictures, corners, strict=True)]
+        return torch.stack(found)
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
@@ -214,8 +227,9 @@ class Augmentation:
     min_area: float = 0.7
     aspect: float = 1.15
     min_scale: float = 0.8
-    # Close-ups are twice as large each way and at about the picture's own resolution: in smaller crops
-    # borders are always near, which tell a network what is wall and what is sky.
+    # Close-ups are twice as large each way and at about the picture's own resolution, and the generator is
+    # shown what lies around them: in small crops borders are always near, which tell a network what is wall
+    # and what is sky.
     max_scale: float = 1.15
     other_colors: float = 0.3
     close_up_every: int = 0  # of so many steps one is of close-ups; 0: none
@@ -224,13 +238,21 @@ class Augmentation:
     def close_up_px(self) -> int:
         return 2 * self.size_px
 
-    def has_close_ups(self, pair: Pair) -> bool:
-        """Whether a pair is large enough for them."""
-        return min(pair.classes.shape) * self.max_scale >= self.close_up_px
+    @property
+    def contexts_px(self) -> tuple[int, ...]:
+        """How much of a picture the generator is shown of which a close-up is judged."""
+        return self.close_up_px, 3 * self.size_px
 
-    def __call__(self, pair: Pair, close_up: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Photo (3, S, S) uint8, classes (S, S) uint8, valid (S, S) bool."""
-        crop = self._close_up(pair) if close_up else self._crop(pair)
+    def is_large_enough(self, pair: Pair, context_px: int) -> bool:
+        """Whether a pair can show so much at about its own resolution."""
+        return min(pair.classes.shape) * self.max_scale >= context_px
+
+    def __call__(self, pair: Pair, context_px: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Photo (3, S, S) uint8, classes (S, S) uint8, valid (S, S) bool; context (C, C) uint8, corner (2,).
+
+        context_px: of a close-up; 0: the sample is none, and its context is itself.
+        """
+        crop = self._close_up(pair, context_px) if context_px else self._crop(pair)
         transform = v2.Compose(
             [
                 crop,
@@ -241,7 +263,11 @@ class Augmentation:
         photo, classes, valid = transform(
             tv_tensors.Image(pair.photo), tv_tensors.Mask(pair.classes), tv_tensors.Mask(pair.valid)
         )
-        return torch.Tensor.as_subclass(photo, Tensor), classes.as_subclass(Tensor), valid.as_subclass(Tensor)
+        photo, context, valid = (x.as_subclass(Tensor) for x in (photo, classes, valid))
+        size_px = self.close_up_px if context_px else self.size_px
+        corner = torch.randint(context.shape[0] - size_px + 1, (2,))
+        rows, columns = (slice(start, start + size_px) for start in corner.tolist())
+        return photo[:, rows, columns], context[rows, columns], valid[rows, columns], context, corner
 
     def _crop(self, pair: Pair) -> v2.RandomResizedCrop:
         height, width = pair.classes.shape
@@ -254,19 +280,23 @@ class Augmentation:
             else (1 / self.aspect, self.aspect),
         )
 
-    def _close_up(self, pair: Pair) -> v2.RandomResizedCrop:
+    def _close_up(self, pair: Pair, context_px: int) -> v2.RandomResizedCrop:
         least, most = (
-            min(1.0, (self.close_up_px / scale) ** 2 / pair.classes.numel())
+            min(1.0, (context_px / scale) ** 2 / pair.classes.numel())
             for scale in (self.max_scale, self.min_scale)
         )
-        return v2.RandomResizedCrop(self.close_up_px, (least, most), (1 / self.aspect, self.aspect))
+        return v2.RandomResizedCrop(context_px, (least, most), (1 / self.aspect, self.aspect))
+
+
+class Draw(NamedTuple):
+    """Which sample: its number, and for a close-up how much around it the generator is shown, px, else 0."""
+
+    number: int
+    context_px: int = 0
 
 
 class Samples(Dataset[tuple[Tensor, ...]]):
-    """Augmented samples by number: sample i is the same whenever and wherever it is drawn.
-
-    Negative numbers are close-ups, where `close_up_every` is not 0.
-    """
+    """Augmented samples by what is drawn: the same whenever and wherever it is."""
 
     def __init__(
         self,
@@ -279,19 +309,32 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         """sets: `color_sets` of the pairs; share: how often each pair is drawn, relative."""
         self.pairs, self.sets, self.seed, self.augmentation = pairs, sets, seed, augmentation
         self.share = torch.ones(len(pairs)) if share is None else share
-        self._large = [i for i, pair in enumerate(pairs) if augmentation.has_close_ups(pair)]
+        self._large: dict[int, list[int]] = {}
+        for context_px in augmentation.contexts_px:
+            large = [i for i, pair in enumerate(pairs) if augmentation.is_large_enough(pair, context_px)]
+            if large:
+                self._large[context_px] = large
 
-    @property
-    def close_up_every(self) -> int:
-        """Of so many steps one is of close-ups; 0: none, as where no pair is large enough."""
-        return self.augmentation.close_up_every if self._large else 0
+    def draws(self, step: int, numbers: Sequence[int]) -> list[Draw]:
+        """What a step draws in place of so many samples: these or, now and then, fewer close-ups."""
+        every = self.augmentation.close_up_every
+        if not every or not self._large or (step + 1) % every:
+            return [Draw(number) for number in numbers]
+        contexts_px = list(self._large)
+        context_px = contexts_px[step // every % len(contexts_px)]
+        # A close-up has the pixels of four samples.
+        return [Draw(number, context_px) for number in numbers[: max(1, len(numbers) // 4)]]
 
-    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
-        close_up = number < 0
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, ...]:
+        number, context_px = draw
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seeds(self.seed, 3 if close_up else 1, abs(number)))
-            i = self._large[int(torch.randint(len(self._large), ()))] if close_up else self._pair_of(number)
-            photo, classes, valid = self.augmentation(self.pairs[i], close_up)
+            torch.manual_seed(mix_seeds(self.seed, 3 if context_px else 1, number))
+            if context_px:
+                large = self._large[context_px]
+                i = large[int(torch.randint(len(large), ()))]
+            else:
+                i = self._pair_of(number)
+            photo, classes, valid, context, corner = self.augmentation(self.pairs[i], context_px)
             own = torch.rand(()) >= self.augmentation.other_colors
             other = int(torch.randint(len(self.sets), ()))
         photo = photo.float().div(127.5).sub(1)
@@ -300,7 +343,7 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         means, counts = mean_class_colors(photo[None], seen[None], n_classes)
         photo_colors = torch.where(counts[0] > 0, (means[0] + 1) / 2, self.sets[i])
         colors = photo_colors if own else self.sets[other]
-        return photo, classes, valid[None], photo_colors, colors, own.float()
+        return photo, classes, valid[None], photo_colors, colors, own.float(), context, corner
 
     def _pair_of(self, number: int) -> int:
         """Each round of as many samples as pairs draws without replacement, by share."""
@@ -320,26 +363,20 @@ def mix_seeds(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-class _Numbers:
-    """Which samples process `rank` of `world` draws, step by step from `first_step` on."""
+class _Draws:
+    """What process `rank` of `world` draws, step by step from `first_step` on."""
 
     def __init__(
-        self, first_step: int, steps: int, batch_size: int, rank: int, world: int, close_up_every: int
+        self, samples: Samples, first_step: int, steps: int, batch_size: int, rank: int, world: int
     ) -> None:
-        self.steps = range(first_step, steps)
+        self.samples, self.steps = samples, range(first_step, steps)
         self.batch_size, self.rank, self.world = batch_size, rank, world
-        self.close_up_every = close_up_every
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Draw]]:
         share = self.batch_size // self.world
         for step in self.steps:
             start = step * self.batch_size + self.rank * share
-            numbers = list(range(start, start + share))
-            if self.close_up_every and (step + 1) % self.close_up_every == 0:
-                # A close-up has the pixels of four samples.
-                yield [-1 - number for number in numbers[: max(1, share // 4)]]
-            else:
-                yield numbers
+            yield self.samples.draws(step, range(start, start + share))
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -357,7 +394,7 @@ def batches(
     """The batches of steps `first_step` to `steps`; `batch_size` counts the samples of all processes."""
     loader = DataLoader(
         samples,
-        batch_sampler=_Numbers(first_step, steps, batch_size, rank, world, samples.close_up_every),
+        batch_sampler=_Draws(samples, first_step, steps, batch_size, rank, world),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )
@@ -379,7 +416,8 @@ def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:
     photo, class_map, mask = torch.stack(photos), torch.stack(classes), torch.stack(valid)
     means, counts = mean_class_colors(photo, torch.where(mask[:, 0], class_map.int(), n_classes), n_classes)
     colors = torch.where(counts > 0, (means + 1) / 2, torch.full_like(means, 0.5))
-    return Batch(photo, class_map, mask, colors, colors, torch.ones(len(pairs)))
+    own, corner = torch.ones(len(pairs)), torch.zeros(len(pairs), 2, dtype=torch.int64)
+    return Batch(photo, class_map, mask, colors, colors, own, class_map, corner)
 
 
 def resolution_share(pairs: list[Pair], size_px: int, large_fraction: float) -> Tensor:

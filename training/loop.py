@@ -92,7 +92,7 @@ class Trainer:
         batch = batch.to(self.device)
         top, left = (int(x) for x in torch.randint(0, 4096, (2,)))
         with self._autocast():
-            fake = self.generator(batch.classes, batch.colors, top, left)
+            fake = batch.windows(self.generator(batch.context, batch.colors, top, left))
         if self.done < self.recipe.settings.warmup_steps:
             loss, terms = self.recipe.reconstruction_loss(batch, fake)
             self._minimise("generator", self.generator, loss)
@@ -221,5 +221,5 @@ class _OnBatch(nn.Module):
         self.generator = generator
 
     def forward(self, batch: Batch) -> Tensor:
-        pictures: Tensor = self.generator(batch.classes, batch.colors, 0, 0)
+        pictures: Tensor = self.generator(batch.context, batch.colors, 0, 0)
         return pictures
