@@ -120,13 +120,14 @@ def test_other_colors_bring_other_noise_whatever_the_batch() -> None:
     assert torch.allclose(together[1:], network(classes, colors[1:], 0, 0), atol=1e-5)
 
 
-def test_the_uncolored_class_ignores_its_color() -> None:
+def test_the_color_of_an_uncolored_class_is_a_hint_alone() -> None:
     network = small_lean()
     colors = torch.rand(1, 12, 3)
     changed = colors.clone()
     changed[:, 0] = 1 - changed[:, 0]
     classes = torch.zeros(1, 64, 64, dtype=torch.uint8)
-    assert torch.equal(network(classes, colors, 0, 0), network(classes, changed, 0, 0))
+    assert not torch.equal(network(classes, colors, 0, 0), network(classes, changed, 0, 0))
+    assert not network.paint(classes, colors, 0, 0)[1].any()  # the picture starts from grey
 
 
 def test_the_pix2pix_unet_ignores_colors_and_has_the_papers_size() -> None:

@@ -149,13 +149,14 @@ class LeanUNet(nn.Module):
 
     def paint(self, classes: Tensor, colors: Tensor, top: int, left: int) -> tuple[Tensor, Tensor]:
         """The network's input, (N, K + 4, H, W): one-hot classes, painted colors in -1..1, noise; and the
-        painted colors alone, float32 (N, 3, H, W).
+        colors that the picture starts from, float32 (N, 3, H, W).
 
+        Classes that are several things have a color, too, but as a hint alone: the picture starts from grey.
         One table row a class and picture, looked up by pixel, costs a single pass over the picture.
         """
         n, h, w = classes.shape
         dtype = self.one_hot.dtype
-        painted_colors = (colors * 2 - 1) * self.colored.float()
+        painted_colors = colors * 2 - 1
         rows = torch.cat(
             [
                 self.one_hot.expand(n, -1, -1),
@@ -180,7 +181,7 @@ class LeanUNet(nn.Module):
         )
         table[..., self.n_classes + 3] = self.noise[y, x]
         # Looked up once more, not cut out: half-precision colors would be rounded.
-        flat = F.embedding(row, painted_colors.flatten(0, 1))
+        flat = F.embedding(row, (painted_colors * self.colored.float()).flatten(0, 1))
         return table.permute(0, 3, 1, 2), flat.permute(0, 3, 1, 2)
 
     def forward(self, classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:
