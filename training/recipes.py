@@ -129,8 +129,8 @@ class Projected:
         size_step_px=LeanUNet.stride,
         least_size_px=2 * LeanUNet.stride,
     )
-    l1_weight = 1.0
-    feature_weight = 1.0
+    l1_weight = 0.5
+    feature_weight = 0.5
     segmentation_weight = 0.3
     obedience_weight = 10.0
     stray_weight = 10.0
