@@ -124,7 +124,7 @@ class Projected:
         discriminator_rate=3e-4,
         betas=(0.0, 0.99),
         warmup_steps=200,
-        close_up_every=4,
+        close_up_every=2,
         other_colors=0.4,
         size_step_px=LeanUNet.stride,
         least_size_px=2 * LeanUNet.stride,
