@@ -29,11 +29,11 @@ def made_up_photo(rng: np.random.Generator, classes: np.ndarray) -> np.ndarray:
     return (colors[classes] + noise).clip(0, 255).astype(np.uint8)
 
 
-def save_pairs(folder: Path, count: int, seed: int) -> None:
+def save_pairs(folder: Path, count: int, seed: int, size_px: int = SIZE_PX) -> None:
     """Pairs as the pix2pix archive has them: photo left, label map right."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for number in range(1, count + 1):
-        classes = made_up_classes(rng)
+        classes = made_up_classes(rng, size_px)
         halves = [made_up_photo(rng, classes), labels.render(classes, FACADES.palettes[0])]
         Image.fromarray(np.concatenate(halves, axis=1)).save(folder / f"{number}.png")

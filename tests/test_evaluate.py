@@ -19,7 +19,8 @@ from facadegen.errors import TrainingError
 from facadegen.generator import Generator, load
 from facadegen.palettes import FACADES
 from facadegen.weights import read_card
-from training import evaluate, gallery, judge, obedience, referee, scores, sheet
+from training import closeups, evaluate, gallery, judge, obedience, referee, scores, sheet
+from training import data as training_data
 
 N_TRAIN, N_VAL = 16, 12
 CPU = torch.device("cpu")
@@ -100,6 +101,32 @@ def test_wedges_of_the_photos_are_in_what_is_judged() -> None:
     made = np.full((1, 2, 2, 3), 9, np.uint8)
     wedged = gallery.Gallery(("a",), photos, classes, valid).wedged(made)
     assert wedged[..., 0].tolist() == [[[9, 0], [9, 9]]]
+
+
+def test_close_ups_are_of_large_pictures_where_they_are_valid(tmp_path: Path) -> None:
+    save_pairs(tmp_path / "val", closeups.LEAST_PAIRS, seed=3, size_px=3 * SIZE_PX)
+    pairs = training_data.read_pairs((tmp_path,), "val", FACADES)
+    pairs[1].valid[: 2 * SIZE_PX] = False
+    small = replace(
+        pairs[0], **{k: getattr(pairs[0], k)[..., :40, :40] for k in ("photo", "classes", "valid")}
+    )
+    seen: list[np.ndarray] = []
+
+    def features_of(crops: np.ndarray) -> np.ndarray:
+        seen.append(crops)
+        return crops.reshape(len(crops), -1)[:, ::97].astype(np.float32) / 255
+
+    found = closeups.CloseUps(features_of, [small, *pairs], SIZE_PX)
+    assert found.pairs == pairs, "of the small one nothing is a part"
+    assert all(crops.shape == (closeups.N_CROPS, SIZE_PX, SIZE_PX, 3) for crops in seen)
+    below = pairs[1].photo[:, 2 * SIZE_PX - SIZE_PX // 10 :].permute(1, 2, 0).numpy()
+    assert all(
+        any((crop[0] == row[x : x + SIZE_PX]).all() for row in below for x in range(2 * SIZE_PX + 1))
+        for crop in seen[1]
+    )
+    assert found.score(found.photos).value < found.of_blurred().value
+    with pytest.raises(TrainingError, match="has 1 val pairs of more than 64x64"):
+        closeups.CloseUps(features_of, [small, pairs[0]], SIZE_PX)
 
 
 def test_shuffle_leaves_nothing_in_its_place(exam: scores.Exam) -> None:
@@ -200,7 +227,9 @@ def test_command_writes_scores_and_sheet(
     monkeypatch.setattr(obedience, "N_STYLES", 2)
     monkeypatch.setattr(scores, "N_VARIED_MAPS", 2)
     baseline = save_tiny(tmp_path / "plain.pt", native_size_px=SIZE_PX, style="none")
-    assert run(data, weights, tmp_path / "new" / "out", cache, "--baseline", str(baseline), "--styles") == 0
+    save_pairs(tmp_path / "large" / "val", closeups.LEAST_PAIRS, seed=3, size_px=2 * SIZE_PX)
+    more = ("--baseline", str(baseline), "--large", str(tmp_path / "large"), "--styles")
+    assert run(data, weights, tmp_path / "new" / "out", cache, *more) == 0
     shown = capsys.readouterr()
     found = json.loads((tmp_path / "new" / "out" / evaluate.SCORES_NAME).read_text())
     names = [row["name"] for row in found["rows"]]
@@ -209,6 +238,8 @@ def test_command_writes_scores_and_sheet(
     assert all(name in shown.out for name in names), "the table is on stdout"
     assert "looking at pictures" in shown.err, "progress is on stderr"
     assert found["rows"][5]["scores"]["kid"].keys() == {"value", "low", "high"}
+    with_close_ups = [row["name"] for row in found["rows"] if row["scores"]["kid_large"] is not None]
+    assert with_close_ups == [names[0], names[2], *names[4:]]
     assert found["referee"]["command"].startswith("python -m training.referee --data ")
     assert found["referee"]["recipe"]["seed"] == 0
     assert len(found["generators"][1]["sha256"]) == 64
@@ -255,6 +286,8 @@ def test_scores_go_into_the_card_and_nothing_else_changes(
     ("problem", "told"),
     [
         ("no data", "no such folder"),
+        ("no large data", "no such folder"),
+        ("large data is small", "has 0 val pairs of more than 64x64, close-ups need 10"),
         ("no weights", "does not exist"),
         ("few pairs", "val pairs"),
         ("no style", "takes no colors"),
@@ -274,6 +307,10 @@ def test_what_cannot_work_is_one_line(
     out = tmp_path / "out"
     if problem == "no data":
         data = tmp_path / "none"
+    elif problem == "no large data":
+        more = ("--large", str(tmp_path / "none"))
+    elif problem == "large data is small":
+        more = ("--large", str(data))
     elif problem == "no weights":
         weights = tmp_path / "none.pt"
     elif problem == "few pairs":

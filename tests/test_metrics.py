@@ -54,6 +54,22 @@ def test_kid_of_pairs_gains_nothing_from_pictures_that_resemble_their_own_photo(
     assert abs(np.mean(alike) - np.mean(strangers)) < 2.5 * spread
 
 
+def test_kid_of_crops_compares_pictures_not_crops_of_one() -> None:
+    rng = np.random.default_rng(0)
+    readings = []
+    for _ in range(30):
+        # Crops of a picture are much more alike than those of two.
+        real, fake = (
+            (rng.normal(0, 1, (30, 1, 8)) + rng.normal(0, 0.1, (30, 4, 8))).astype(np.float32)
+            for _ in range(2)
+        )
+        readings.append(metrics.kid(real, fake, n_draws=2).value)
+        assert metrics.kid(real[:, :1], fake[:, :1]) == metrics.kid(real[:, 0], fake[:, 0])
+    assert abs(np.mean(readings)) < 2 * np.std(readings) / np.sqrt(30)
+    other = rng.normal(0.5, 1, (30, 4, 8)).astype(np.float32)
+    assert metrics.kid(real, other).value > max(readings)
+
+
 def test_kid_repeats_with_its_seed() -> None:
     one, other = cloud(20, 0), cloud(20, 1)
     assert metrics.kid(one, other, seed=3) == metrics.kid(one, other, seed=3)

@@ -199,7 +199,8 @@ def test_a_close_up_is_a_part_of_what_the_generator_is_shown() -> None:
     photo = (classes * 20).expand(3, -1, -1).contiguous()
     pair = data.Pair("blocks", photo, classes, torch.ones_like(classes, dtype=torch.bool))
     samples = samples_of([pair, striped_pair(160)], close_up_every=1)
-    wide, narrow = [], []
+    wide: list[data.Batch] = []
+    narrow: list[data.Batch] = []
     for batch in data.batches(samples, 0, 12, batch_size=4):
         (wide if batch.context.shape[-1] > 128 else narrow).append(batch)
     assert len(wide) == len(narrow) == 6  # of each context in turn

@@ -15,12 +15,12 @@ import torch
 from rich.console import Console
 
 from facadegen.device import choose_device
-from facadegen.errors import OutputError, UsageError
+from facadegen.errors import OutputError, TrainingError, UsageError
 from facadegen.generator import Generator, load
 from facadegen.labels import render
 from facadegen.style import Style, resolve_style
 from training import command, obedience, tables
-from training.data import label_set_of
+from training.data import Pair, label_set_of, read_pairs
 from training.export import record_scores
 from training.gallery import read_gallery
 from training.judge import NAME, Judge, load_inception
@@ -45,6 +45,7 @@ class EvaluateOptions:
 
     weights: Path
     data: Path
+    large: Path | None
     baseline: Path | None
     out: Path
     features: str
@@ -57,6 +58,8 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         if not self.data.is_dir():
             raise UsageError("no such folder (expected one with train and val pairs)", self.data)
+        if self.large is not None and not self.large.is_dir():
+            raise UsageError("no such folder (expected one with val pairs of large pictures)", self.large)
 
     @property
     def referee(self) -> RefereeRecipe:
@@ -113,6 +116,7 @@ class Results:
                 "file": str(self.referee_file),
             },
             "data": str(options.data),
+            "large": None if options.large is None else str(options.large),
             "val_pairs": len(self.exam.val),
             "train_pairs": len(self.exam.train_features),
             "seed": options.seed,
@@ -147,6 +151,10 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
         )
         if len(val) < LEAST_VAL_PAIRS:
             raise UsageError(f"has {len(val)} val pairs, scores need {LEAST_VAL_PAIRS}", options.data)
+        large: list[Pair] = []
+        if options.large is not None:
+            on_read = stages.start("reading large val pairs")
+            large = read_pairs((options.large,), "val", card.label_set, on_read)
         judge = Judge().to(device)
         referee, referee_file = trained(
             judge,
@@ -158,7 +166,11 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
             stages.start("training the referee"),
         )
         bench = Bench(judge, referee, device, inception)
-        exam = Exam(bench, val, train, card.label_set, options.seed, stages.count("looking at pictures"))
+        on_look = stages.count("looking at pictures")
+        try:
+            exam = Exam(bench, val, train, card.label_set, options.seed, on_look, large)
+        except TrainingError as error:
+            raise UsageError(error.problem, options.large) from error
         rows = exam.anchors()
         for each in contestants:
             rows += exam.generated(each.name, each.generator)
@@ -246,6 +258,7 @@ def main_command(
     *,
     weights: Path,
     data: Path,
+    large: Path | None = None,
     baseline: Path | None = None,
     out: Path = Path("evaluation"),
     features: Literal["lite2", "inception"] = "lite2",
@@ -264,6 +277,8 @@ def main_command(
         The weights file to score.
     data
         A folder of pairs with train and val splits.
+    large
+        A folder of pairs with a val split of pictures larger than those, of which close-ups are scored.
     baseline
         Other weights to score beside it, such as those of the pix2pix recipe.
     out
@@ -285,7 +300,17 @@ def main_command(
         Also write the scores into the card of the weights, which `facadegen info` shows.
     """
     options = EvaluateOptions(
-        weights, data, baseline, out, features, styles, seed, referee_steps, cache or default_cache(), device
+        weights,
+        data,
+        large,
+        baseline,
+        out,
+        features,
+        styles,
+        seed,
+        referee_steps,
+        cache or default_cache(),
+        device,
     )
     results = evaluate(options, Console(stderr=True))
     tables.show(results.rows, results.styles)

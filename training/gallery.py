@@ -26,6 +26,11 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def size_px(self) -> int:
+        """S, the side of all pictures."""
+        return int(self.photos.shape[1])
+
     def wedged(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pictures (N, S, S, 3) for these label maps, with the black wedges of these photos.
 

@@ -1,6 +1,7 @@
 """What pictures are judged by: pure functions of features, class maps and colors, in NumPy.
 
-Features are float (N, D), one row a picture, from a network that took no part in training.
+Features are float (N, D), one row a picture, from a network that took no part in training; for KID also
+(N, C, D), of several crops of each picture.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ def kid(
 
     0 where both come from the same distribution (single readings scatter around it, so they can be negative).
     paired: row i of both belongs to the same label map, so the bootstrap draws facades, not pictures, and no
-    picture is compared with its own photo, to which it is nearer than a drawn one would be.
+    picture is compared with its own photo, to which it is nearer than a drawn one would be. Crops of one
+    picture are never compared with each other, nor are they drawn one by one.
     """
     within_real, within_fake, across = _kernel(real, real), _kernel(fake, fake), _kernel(real, fake)
 
@@ -77,15 +79,17 @@ def split_in_half(
 
     The interval is over the splits.
     """
-    rng = np.random.default_rng(seed)
-    readings = []
-    for _ in range(n_splits):
-        order = rng.permutation(len(features))
-        one, other = features[order[::2]], features[order[1::2]]
-        density, coverage = density_and_coverage(one, other, k)
-        readings.append((kid(one, other, n_draws=2).value, density, coverage))
-    kids, densities, coverages = np.array(readings).T
-    return _estimate(kids.mean(), kids), float(densities.mean()), float(coverages.mean())
+    halves = _halves(len(features), n_splits, seed)
+    readings = [density_and_coverage(features[one], features[other], k) for one, other in halves]
+    densities, coverages = np.mean(readings, axis=0)
+    return kid_of_halves(features, n_splits, seed), float(densities), float(coverages)
+
+
+def kid_of_halves(features: Features, n_splits: int = 20, seed: int = 0) -> Estimate:
+    """KID of random halves of one set; the interval is over the splits."""
+    halves = _halves(len(features), n_splits, seed)
+    kids = np.array([kid(features[one], features[other], n_draws=2).value for one, other in halves])
+    return _estimate(kids.mean(), kids)
 
 
 def distances(one: Features, other: Features) -> Floats:
@@ -154,8 +158,18 @@ def mean_estimate(values: Floats, seed: int = 0, n_draws: int = N_DRAWS) -> Esti
     return _estimate(float(values.mean()), weights @ values / len(values))
 
 
+def _halves(n: int, n_splits: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(n) for _ in range(n_splits)]
+    return [(order[::2], order[1::2]) for order in orders]
+
+
 def _kernel(one: Features, other: Features) -> Floats:
-    return (one.astype(np.float64) @ other.astype(np.float64).T / one.shape[1] + 1) ** 3
+    """The cubic kernel (N, M) of pictures, or its mean over their crops."""
+    crops, others = (x.reshape(len(x), -1, x.shape[-1]).astype(np.float64) for x in (one, other))
+    kernel = (np.einsum("ncd,mkd->nmck", crops, others, optimize=True) / one.shape[-1] + 1) ** 3
+    mean: Floats = kernel.mean((2, 3))
+    return mean
 
 
 def _mean_off_diagonal(kernel: Floats, weights: Floats) -> Floats:

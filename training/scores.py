@@ -1,5 +1,6 @@
 """Rows of scores: what each set of pictures for the val label maps is worth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 
 from facadegen.generator import Generator
 from facadegen.palettes import LabelSet
-from facadegen.style import Style, complete_colors, resolve_style
+from facadegen.style import ColorChooser, Style, complete_colors, resolve_style
 from training import metrics
+from training.closeups import CloseUps
+from training.data import Pair
 from training.gallery import Gallery
 from training.judge import LOT, Judge, OnProgress, Pictures, in_lots, perceptual_distances
 from training.metrics import Estimate, Features
@@ -80,7 +83,13 @@ class Exam:
         label_set: LabelSet,
         seed: int = 0,
         on_progress: OnProgress = lambda n: None,
+        large: Sequence[Pair] = (),
     ) -> None:
+        """large: pairs of larger pictures, whose close-ups are judged, too.
+
+        Raises:
+            TrainingError: there are large pairs, but none is large enough.
+        """
         self.bench, self.val, self.seed, self.on_progress = bench, val, seed, on_progress
         self.n_classes = len(label_set.classes)
         # Sky and street are several things, so they have no color of their own.
@@ -90,6 +99,7 @@ class Exam:
         self.asked = self.colors_of(val.photos)
         near = metrics.nearest_distances(self.real.features, self.train_features)
         self.too_near = float(np.percentile(near, TOO_NEAR_PERCENTILE))
+        self.close_ups = CloseUps(self._features_of, list(large), val.size_px, seed) if large else None
 
     def anchors(self) -> list[Row]:
         """What real photos score, and pictures with one known fault."""
@@ -100,10 +110,14 @@ class Exam:
         blurred = self.val.blurred()
         order = self.val.other_order()
         other_photos = Look(self.real.features[order], self.real.parsed[order])
+        out_of_focus = self.likeness(blurred) | self.obedience(blurred, self.asked)
+        if self.close_ups is not None:
+            halves["kid_large"] = self.close_ups.of_halves()
+            out_of_focus["kid_large"] = self.close_ups.of_blurred()
         return [
             Row("real photos, in halves", halves | self.fidelity(self.real) | self.nearness(self.real)),
             Row("train photos", self.closeness(other_facades, paired=False)),
-            self.row("blurred photos", blurred, self.likeness(blurred) | self.obedience(blurred, self.asked)),
+            self.row("blurred photos", blurred, out_of_focus),
             # As a set these are the real photos, so only what depends on the label map is scored.
             Row(
                 "shuffled labels",
@@ -117,7 +131,7 @@ class Exam:
         """The rows of a generator: in the photos' own colors, and as it colors label maps by itself."""
         own = self.own_colors(generator)
         pictures = self.val.wedged(make(generator, self.val.classes, own))
-        scores = self.likeness(pictures) | self.obedience(pictures, own)
+        scores = self.likeness(pictures) | self.obedience(pictures, own) | self.close_up(generator)
         if generator.card.style == "none":
             return [self.row(name, pictures, scores)]
         rows = [self.row(f"{name}, own colors", pictures, scores)]
@@ -125,6 +139,7 @@ class Exam:
         chosen = np.stack([chooser.choose(classes) for classes in self.val.classes])
         pictures = self.val.wedged(make(generator, self.val.classes, chosen))
         scores = self.obedience(pictures, chosen) | self.diversity(generator)
+        scores |= self.close_up(generator, chooser)
         return [*rows, self.row(f"{name}, default colors", pictures, scores)]
 
     def row(self, name: str, pictures: Pictures, scores: Scores) -> Row:
@@ -178,6 +193,16 @@ class Exam:
         ]
         apart = [self.bench.distances(one, other) for one, other in combinations(made, 2)]
         return {"diversity": metrics.mean_estimate(np.mean(apart, axis=0), self.seed)}
+
+    def close_up(self, generator: Generator, chooser: ColorChooser | None = None) -> Scores:
+        """How close crops of large pictures are to those of photos, in the photos' colors or chosen ones."""
+        if self.close_ups is None:
+            return {}
+        choose = None if chooser is None else chooser.choose
+        return {"kid_large": self.close_ups.of_generator(generator, choose)}
+
+    def _features_of(self, pictures: Pictures) -> Features:
+        return self.bench.look(pictures, self.on_progress).features
 
     def confusions(self, parsed: NDArray[np.uint8]) -> NDArray[np.int64]:
         """What the referee saw (N, S, S), against the val label maps: (N, K, K)."""

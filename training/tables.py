@@ -11,7 +11,7 @@ from training.metrics import Estimate
 from training.obedience import MOST_LEVELS, StyleReport
 from training.scores import Row
 
-_PIPE_WIDTH = 150  # characters; a file or a pipe has no width of its own
+_PIPE_WIDTH = 170  # characters; a file or a pipe has no width of its own
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Column:
 
 COLUMNS = {
     "kid": Column("KID\nx 1000 ↓", 1000, 1, interval=True),
+    "kid_large": Column("close-ups\nKID ↓", 1000, 1, interval=True),
     "density": Column("density\n↑"),
     "coverage": Column("coverage\n↑"),
     "label_fidelity": Column("label\nmIoU ↑", 1, 3, interval=True),
