@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _MIN_CLEAR = 14  # between the colors of smooth edges and those that are only ro
 _NEAR_PX = 5  # the edges of a JPEG are not wider, nor those of smooth drawing,
 _NEAR_SHARE = 1 / 64  # of the shorter side those of a picture that was enlarged
 _BAND_PX = 2**18  # pixels worked on at a time, so that they stay in the processor's cache
+
+_DISTANCES = np.arange(FAR + 1)
 
 Codes = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -54,7 +57,7 @@ class _Fit:
 
     @property
     def residual(self) -> int:
-        return int(self.counts @ np.arange(len(self.counts)))
+        return int(self.counts @ _DISTANCES)
 
     @property
     def far_share(self) -> float:
@@ -121,22 +124,21 @@ def outranks_indices(picture: Picture, label_set: LabelSet) -> bool:
     if picture.colors is None or picture.is_gray:
         return False
     looked = _look_up(picture, label_set)
-    fits = _fits(looked, slice(None), range(len(looked.tables.noise)))
-    return min(fit.far_share for fit in fits) <= _MAX_FAR_INDEXED
+    left_fits, right_fits = _fits_of_halves(looked, range(len(looked.tables.noise)))
+    return min(fit.far_share for fit in map(add, left_fits, right_fits)) <= _MAX_FAR_INDEXED
 
 
 def _find_labels(looked: _Looked, palette_ids: Sequence[int]) -> tuple[slice, slice | None, _Fit]:
     """The columns of the label map, those of its photo, if any, and how well the best palette explains it."""
     width = len(looked.columns)
     left, right = slice(0, width // 2), slice(width // 2, width)
-    left_fits, right_fits = _fits(looked, left, palette_ids), _fits(looked, right, palette_ids)
+    left_fits, right_fits = _fits_of_halves(looked, palette_ids)
     left_fit, right_fit = _best(left_fits), _best(right_fits)
     if width % 2 == 0 and _is_pair(left_fit, right_fit):
         return left, right, left_fit
     if width % 2 == 0 and _is_pair(right_fit, left_fit):
         return right, left, right_fit
-    whole_fits = [of_left + of_right for of_left, of_right in zip(left_fits, right_fits, strict=True)]
-    return slice(0, width), None, _best(whole_fits)
+    return slice(0, width), None, _best(list(map(add, left_fits, right_fits)))
 
 
 def _look_up(picture: Picture, label_set: LabelSet) -> _Looked:
@@ -166,21 +168,27 @@ def _codes_in_tables(
     return color_tables(label_set), codes
 
 
-def _fits(looked: _Looked, columns: slice, palette_ids: Sequence[int]) -> list[_Fit]:
-    """How well each of the palettes explains some columns."""
-    codes, places = looked.part(columns)
-    row_counts, column_counts = np.bincount(looked.rows), np.bincount(places)
-    counts = np.zeros((len(palette_ids), FAR + 1), np.intp)
+def _fits_of_halves(looked: _Looked, palette_ids: Sequence[int]) -> tuple[list[_Fit], list[_Fit]]:
+    """How well each of the palettes explains the left half of a picture, and the right."""
+    codes = looked.codes
+    row_counts, column_counts = np.bincount(looked.rows), np.bincount(looked.columns)
+    in_right = np.zeros(codes.shape[1], np.intp)
+    in_right[looked.columns[len(looked.columns) // 2] :] = FAR + 1  # counted behind those of the left
+    counts = np.zeros((len(palette_ids), 2 * (FAR + 1)))
     for rows in _bands(codes):
         weights: npt.NDArray[Any] | None = None
         if looked.transparent is not None:
-            weights = (~looked.transparent[rows, columns]).ravel()
+            weights = (~looked.transparent[rows]).ravel()
         elif len(codes) < len(looked.rows):
             weights = np.outer(row_counts[rows], column_counts).ravel()
         for number, palette_id in enumerate(palette_ids):
-            distance = looked.tables.distance[palette_id].take(codes[rows]).ravel()
-            counts[number] += np.bincount(distance, weights, FAR + 1).astype(np.intp)
-    return [_Fit(each, looked.tables.noise[each], counts[number]) for number, each in enumerate(palette_ids)]
+            distance = looked.tables.distance[palette_id].take(codes[rows])
+            counts[number] += np.bincount((distance + in_right).ravel(), weights, 2 * (FAR + 1))
+    left, right = (
+        [_Fit(each, looked.tables.noise[each], found) for each, found in zip(palette_ids, half, strict=True)]
+        for half in counts.astype(np.intp).reshape(-1, 2, FAR + 1).swapaxes(0, 1)
+    )
+    return left, right
 
 
 def _best(fits: Sequence[_Fit]) -> _Fit:
@@ -198,6 +206,8 @@ def _classes(looked: _Looked, columns: slice, fit: _Fit) -> npt.NDArray[np.uint8
     classes = np.empty(codes.shape, np.uint8)
     for rows in _bands(codes):
         classes[rows] = looked.tables.classes[fit.palette_id].take(codes[rows])
+        if fit.is_exact:
+            continue
         far = looked.tables.distance[fit.palette_id].take(codes[rows]) > fit.clear_distance
         classes[rows][far] = UNCLEAR
     return classes.take(places, axis=1).take(looked.rows, axis=0)

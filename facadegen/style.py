@@ -1,12 +1,12 @@
 """Which mean color each class of a facade gets: from a reference, by hand, by seed, or by the map itself."""
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 
 from facadegen.errors import FacadegenError, LabelMapError, UsageError
 from facadegen.palettes import Color
@@ -155,7 +155,7 @@ def _check_possible(style: Style, generator: ColorSource, variants: int) -> None
 
 
 def _content_hash(classes: npt.NDArray[np.uint8]) -> int:
-    return zlib.crc32(classes.tobytes(), zlib.crc32(repr(classes.shape).encode()))
+    return isal_zlib.crc32(np.ascontiguousarray(classes).data, isal_zlib.crc32(repr(classes.shape).encode()))
 
 
 def _far_apart(
