@@ -24,16 +24,16 @@ from .maps import save_maps
 
 Result = TypeVar("Result")
 
-_MAPS = 256
+_SINGLE_MAPS = 256
 _MOST_ADDED_PERCENT = 15.0
 
 
 def measure(plan: Plan) -> list[Row]:
     """Processor milliseconds a picture by stage, then milliseconds of the whole against the net alone."""
     limit_threads(available_cpus())
-    maps = save_maps(plan.folder / "maps", min(plan.maps, _MAPS))
+    maps = sorted(save_maps(plan.folder / "maps", plan.maps).iterdir())
     made_by = generator.load(plan.weights, "cpu")
-    ms = _stages_ms(made_by, plan.weights, maps, plan.folder / "single", plan.rounds)
+    ms = _stages_ms(made_by, plan.weights, maps[:_SINGLE_MAPS], plan.folder / "single", plan.rounds)
     total_ms = sum(ms.values())
     rows = [
         Row(stage, (Figure(value, "ms", "processor time"), Figure(100 * value / total_ms, "%")))
@@ -42,13 +42,15 @@ def measure(plan: Plan) -> list[Row]:
     return [*rows, _added(made_by, maps, plan)]
 
 
-def _stages_ms(made_by: Generator, weights: Path, maps: Path, target: Path, rounds: int) -> dict[str, float]:
+def _stages_ms(
+    made_by: Generator, weights: Path, maps: list[Path], target: Path, rounds: int
+) -> dict[str, float]:
     chooser = resolve_style(Style(), made_by)
     label_set = made_by.card.label_set
-    provenance = Settings(weights).provenances(next(maps.iterdir()))[0]
+    provenance = Settings(weights).provenances(maps[0])[0]
     target.mkdir()
     clock = _Clock()
-    for path in sorted(maps.iterdir()) * rounds:
+    for path in maps * rounds:
         classes = clock("decode", labels.decode, path, label_set).classes
         colors = clock("choose colors", chooser.choose, classes)
         # A full lot: one picture alone would be made twice.
@@ -73,10 +75,10 @@ class _Clock:
         return result
 
 
-def _added(made_by: Generator, maps: Path, plan: Plan) -> Row:
+def _added(made_by: Generator, maps: list[Path], plan: Plan) -> Row:
     """The pipeline in this process, without start-up, against the net on the same maps, read before."""
     settings = Settings(plan.weights, overwrite=True)
-    classes = np.stack([labels.decode(path).classes for path in sorted(maps.iterdir())])
+    classes = np.stack([labels.decode(path).classes for path in maps])
     chooser = resolve_style(Style(), made_by)
     colors = np.stack([chooser.choose(one) for one in classes])
     line = pipeline.Pipeline(made_by, settings)
@@ -84,7 +86,7 @@ def _added(made_by: Generator, maps: Path, plan: Plan) -> Row:
     for number in range(plan.rounds + 1):
         target = plan.folder / f"made{number}"
         output.prepare(target)
-        jobs = plan_jobs(maps, target, Naming("png", 1)).jobs
+        jobs = plan_jobs(maps[0].parent, target, Naming("png", 1)).jobs
         began = time.perf_counter()
         made_by.generate(classes, colors)
         between = time.perf_counter()
