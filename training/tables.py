@@ -11,7 +11,7 @@ from training.metrics import Estimate
 from training.obedience import MOST_LEVELS, StyleReport
 from training.scores import Row
 
-_PIPE_WIDTH = 170  # characters; a file or a pipe has no width of its own
+_PIPE_WIDTH = 180  # characters; a file or a pipe has no width of its own
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,11 @@ def show(rows: list[Row], styles: StyleReport | None) -> None:
         console = Console(width=_PIPE_WIDTH)
     table = Table(box=box.SIMPLE)
     table.add_column("pictures", no_wrap=True)
-    for column in COLUMNS.values():
+    columns = {k: column for k, column in COLUMNS.items() if any(k in row.scores for row in rows)}
+    for column in columns.values():
         table.add_column(column.heading, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row.name, *(_cell(row.scores.get(name), column) for name, column in COLUMNS.items()))
+        table.add_row(row.name, *(_cell(row.scores.get(name), column) for name, column in columns.items()))
     console.print(table)
     if styles is not None:
         console.print(_style_table(styles))
