@@ -87,6 +87,34 @@ def test_the_painted_difference_counts_classes_by_their_pixels() -> None:
     assert losses.painted_difference(found, true, classes, colored).item() == pytest.approx(0.4)
 
 
+def test_a_checkerboard_is_more_alternation_than_the_photo_has() -> None:
+    photo = torch.rand(2, 3, 32, 32) * 0.2
+    sign = torch.ones(32, 32)
+    sign[::2] *= -1
+    sign[:, ::2] *= -1
+    board, stripes = photo + 0.2 * sign, photo + 0.2 * sign[:1]
+    valid = torch.ones(2, 1, 32, 32, dtype=torch.bool)
+    assert losses.checkerboard(photo, photo, valid) == 0
+    assert losses.checkerboard(photo * 0.5, photo, valid) == 0  # smoother than the photo
+    assert losses.checkerboard(board, photo, valid) > 0.1
+    assert losses.checkerboard(stripes, photo, valid) < 0.01
+    assert losses.checkerboard(board, photo, ~valid) == 0
+
+
+def test_unrest_counts_far_from_the_building_alone() -> None:
+    one_hot = torch.zeros(1, 2, 256, 256)
+    one_hot[:, 0], one_hot[:, 1, 224:] = 1, 1
+    one_hot[:, 0, 224:] = 0
+    colored = torch.tensor([[0.0], [1.0]])
+    calm = torch.zeros(1, 3, 256, 256)
+    high, low = calm.clone(), calm.clone()
+    high[:, :, 32:64:2], low[:, :, 192:224:2] = 0.5, 0.5
+    assert losses.unrest(calm, one_hot, colored) == 0
+    assert losses.unrest(high, one_hot, colored) > 0.05
+    assert losses.unrest(low, one_hot, colored) == 0
+    assert losses.unrest(high, one_hot.flip(1), colored) == 0
+
+
 def test_stray_colors_are_those_of_larger_patches_than_photos_have_shadows() -> None:
     one_hot = torch.zeros(1, 2, 64, 64)
     one_hot[:, 1] = 1

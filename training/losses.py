@@ -114,6 +114,42 @@ def stray_colors(
     return excess.sum() / (share >= 0.5).sum().clamp(min=1)
 
 
+def checkerboard(pictures: Tensor, photos: Tensor, valid: Tensor) -> Tensor:
+    """How much more pictures alternate from pixel to pixel, both ways, than their photos do.
+
+    Networks that make several pixels of one cell tend to (Odena et al. 2016, doi 10.23915/distill.00003), and
+    judges that look at features hardly see it. pictures, photos: (N, 3, H, W) in -1..1; valid: bool
+    (N, 1, H, W).
+    """
+    inside = valid[:, :, 1:, 1:] & valid[:, :, :-1, :-1] & valid[:, :, 1:, :-1] & valid[:, :, :-1, 1:]
+
+    def strength(x: Tensor) -> Tensor:
+        alternating = x[:, :, 1:, 1:] + x[:, :, :-1, :-1] - x[:, :, 1:, :-1] - x[:, :, :-1, 1:]
+        total = (alternating.abs().mean(1, keepdim=True) * inside).sum((1, 2, 3))
+        return total / (4 * inside.sum((1, 2, 3)).clamp(min=1))
+
+    return F.relu(strength(pictures.float()) - strength(photos.float())).mean()
+
+
+def unrest(
+    pictures: Tensor, one_hot: Tensor, colored: Tensor, depth_px: int = 64, cell_px: int = 16
+) -> Tensor:
+    """How much neighboring pixels differ where nothing but background is far around, over all pixels.
+
+    That is sky, of which photos show little: rectification leaves wedges there, where no loss looks.
+    pictures: (N, 3, H, W) in -1..1; one_hot: (N, K, H, W) of their classes, sides multiples of `cell_px`;
+    colored: (K, 1), 0 for the background.
+    """
+    building = F.max_pool2d(torch.einsum("nkhw,ko->nohw", one_hot, colored), cell_px)
+    reach = depth_px // cell_px
+    open_cells = 1 - F.max_pool2d(building, 2 * reach + 1, 1, reach)
+    is_open = F.interpolate(open_cells, scale_factor=float(cell_px), mode="nearest")
+    x = pictures.float()
+    down = (x[:, :, 1:] - x[:, :, :-1]).abs().mean(1, keepdim=True) * is_open[:, :, 1:]
+    across = (x[..., 1:] - x[..., :-1]).abs().mean(1, keepdim=True) * is_open[..., 1:]
+    return (down.sum() + across.sum()) / is_open.numel()
+
+
 def painted(shares: Tensor, colors: Tensor, colored: Tensor) -> Tensor:
     """Pictures (N, 3, h, w) in -1..1 of class shares (N, K, h, w) in the colors (N, K, 3) of 0..1.
 

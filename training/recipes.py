@@ -133,7 +133,9 @@ class Projected:
     feature_weight = 0.5
     segmentation_weight = 0.3
     obedience_weight = 10.0
-    stray_weight = 10.0
+    stray_weight = 20.0
+    checkerboard_weight = 5.0
+    unrest_weight = 2.0
     patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
@@ -205,6 +207,8 @@ class Projected:
             # Asked of the picture as it was before the shared augmentation changed its colors.
             "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
             "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
+            "checkerboard": losses.checkerboard(fake, batch.photo, batch.valid),
+            "unrest": losses.unrest(fake, seen.one_hot, colored),
         }
         weights = {
             "g": 1.0,
@@ -214,6 +218,8 @@ class Projected:
             "l1": self.l1_weight,
             "obey": self.obedience_weight,
             "stray": self.stray_weight,
+            "checkerboard": self.checkerboard_weight,
+            "unrest": self.unrest_weight,
         }
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
