@@ -55,7 +55,7 @@ class ColorChooser:
     """A style made ready for a run: names looked up, the reference measured. Made by `resolve_style`.
 
     color_sets: float32 (M, K, 3). reference: float32 (K, 3) or None. by_hand: class id -> color, 0..1.
-    unpainted: ids of classes whose color means nothing.
+    unpainted: ids of classes that no color can be asked of.
     """
 
     color_sets: npt.NDArray[np.float32]
@@ -116,13 +116,27 @@ def resolve_style(style: Style, generator: ColorSource, variants: int = 1) -> Co
 
 
 def mean_colors(photo: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8], class_count: int) -> Colors:
-    """The mean colors (K, 3), 0..1, of a photo (H, W, 3) under a label map (H, W); NaN for absent classes."""
+    """The mean colors (K, 3), 0..1, of a photo (..., 3) under a label map (...); NaN for absent classes."""
     flat = classes.reshape(-1)
     counts = np.bincount(flat, minlength=class_count)
     sums = [np.bincount(flat, photo[..., channel].reshape(-1), class_count) for channel in range(3)]
     with np.errstate(invalid="ignore"):
         means = np.stack(sums, axis=1) / (255 * counts[:, None])
     return means.astype(np.float32)
+
+
+def pair_colors(
+    photo: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8], generator: ColorSource
+) -> Colors:
+    """The class colors (K, 3) of the building in a photo (..., 3) under its label map (...), completed.
+
+    What is behind the building takes the color that it has in the nearest color set: rectified photos have
+    black corners there.
+    """
+    label_set = generator.card.label_set
+    measured = mean_colors(photo, classes, len(label_set.classes))
+    measured[sorted(label_set.unpainted)] = np.nan
+    return complete_colors(measured, generator.color_sets)
 
 
 def complete_colors(partial: Colors, color_sets: npt.NDArray[np.float32]) -> Colors:
@@ -183,8 +197,7 @@ def _measure(path: Path, generator: ColorSource) -> Colors:
         return _measure_photo(path, generator)
     if pair.photo is None:
         raise UsageError("is a label map alone; colors need a photo, or a pair of photo and label map", path)
-    measured = mean_colors(pair.photo, pair.classes, len(label_set.classes))
-    return complete_colors(measured, generator.color_sets)
+    return pair_colors(pair.photo, pair.classes, generator)
 
 
 def _measure_photo(path: Path, generator: ColorSource) -> Colors:

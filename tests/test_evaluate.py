@@ -104,29 +104,27 @@ def test_wedges_of_the_photos_are_in_what_is_judged() -> None:
 
 
 def test_close_ups_are_of_large_pictures_where_they_are_valid(tmp_path: Path) -> None:
-    save_pairs(tmp_path / "val", closeups.LEAST_PAIRS, seed=3, size_px=3 * SIZE_PX)
+    save_pairs(tmp_path / "val", 3, seed=3, size_px=3 * SIZE_PX)
     pairs = training_data.read_pairs((tmp_path,), "val", FACADES)
     pairs[1].valid[: 2 * SIZE_PX] = False
-    small = replace(
-        pairs[0], **{k: getattr(pairs[0], k)[..., :40, :40] for k in ("photo", "classes", "valid")}
-    )
-    seen: list[np.ndarray] = []
+    parts = {name: getattr(pairs[0], name)[..., :40, :40] for name in ("photo", "classes", "valid")}
+    crops = closeups.choose_crops([replace(pairs[0], **parts), *pairs], SIZE_PX)
+    assert [each.pair for each in crops] == pairs, "of the small one nothing is a part"
+    assert all(y >= 2 * SIZE_PX - 0.1 * SIZE_PX for y, _ in crops[1].corners)
+    assert all(len(set(each.corners)) == closeups.N_CROPS for each in crops)
+    cut = crops[0].cut(255 - crops[0].photo)
+    (y, x), *_ = crops[0].corners
+    assert np.array_equal(255 - cut[0], crops[0].photo[y : y + SIZE_PX, x : x + SIZE_PX])
+    wedged = crops[1].cut(255 - crops[1].photo)
+    assert len(np.unique((wedged == crops[1].cut(crops[1].photo)).all(axis=(2, 3)))) <= 2
 
-    def features_of(crops: np.ndarray) -> np.ndarray:
-        seen.append(crops)
-        return crops.reshape(len(crops), -1)[:, ::97].astype(np.float32) / 255
 
-    found = closeups.CloseUps(features_of, [small, *pairs], SIZE_PX)
-    assert found.pairs == pairs, "of the small one nothing is a part"
-    assert all(crops.shape == (closeups.N_CROPS, SIZE_PX, SIZE_PX, 3) for crops in seen)
-    below = pairs[1].photo[:, 2 * SIZE_PX - SIZE_PX // 10 :].permute(1, 2, 0).numpy()
-    assert all(
-        any((crop[0] == row[x : x + SIZE_PX]).all() for row in below for x in range(2 * SIZE_PX + 1))
-        for crop in seen[1]
-    )
-    assert found.score(found.photos).value < found.of_blurred().value
-    with pytest.raises(TrainingError, match="has 1 val pairs of more than 64x64"):
-        closeups.CloseUps(features_of, [small, pairs[0]], SIZE_PX)
+def test_close_ups_tell_sharp_pictures_from_blurred_ones(tmp_path: Path, exam: scores.Exam) -> None:
+    save_pairs(tmp_path / "val", 10, seed=3, size_px=3 * SIZE_PX)
+    crops = closeups.choose_crops(training_data.read_pairs((tmp_path,), "val", FACADES), SIZE_PX)
+    found = closeups.CloseUps(exam.bench.features, crops)
+    assert found.of_halves().low < 0 < found.of_halves().high
+    assert found.score(each.photo for each in crops).value < found.of_blurred().value
 
 
 def test_shuffle_leaves_nothing_in_its_place(exam: scores.Exam) -> None:
@@ -227,7 +225,7 @@ def test_command_writes_scores_and_sheet(
     monkeypatch.setattr(obedience, "N_STYLES", 2)
     monkeypatch.setattr(scores, "N_VARIED_MAPS", 2)
     baseline = save_tiny(tmp_path / "plain.pt", native_size_px=SIZE_PX, style="none")
-    save_pairs(tmp_path / "large" / "val", closeups.LEAST_PAIRS, seed=3, size_px=2 * SIZE_PX)
+    save_pairs(tmp_path / "large" / "val", evaluate.LEAST_LARGE_PAIRS, seed=3, size_px=2 * SIZE_PX)
     more = ("--baseline", str(baseline), "--large", str(tmp_path / "large"), "--styles")
     assert run(data, weights, tmp_path / "new" / "out", cache, *more) == 0
     shown = capsys.readouterr()
@@ -240,6 +238,7 @@ def test_command_writes_scores_and_sheet(
     assert found["rows"][5]["scores"]["kid"].keys() == {"value", "low", "high"}
     with_close_ups = [row["name"] for row in found["rows"] if row["scores"]["kid_large"] is not None]
     assert with_close_ups == [names[0], names[2], *names[4:]]
+    assert found["large_pairs"] == evaluate.LEAST_LARGE_PAIRS
     assert found["referee"]["command"].startswith("python -m training.referee --data ")
     assert found["referee"]["recipe"]["seed"] == 0
     assert len(found["generators"][1]["sha256"]) == 64
@@ -287,7 +286,7 @@ def test_scores_go_into_the_card_and_nothing_else_changes(
     [
         ("no data", "no such folder"),
         ("no large data", "no such folder"),
-        ("large data is small", "has 0 val pairs of more than 64x64, close-ups need 10"),
+        ("large data is small", "has 0 val pairs larger than 64 px, close-ups need 10"),
         ("no weights", "does not exist"),
         ("few pairs", "val pairs"),
         ("no style", "takes no colors"),

@@ -180,6 +180,18 @@ def test_a_pair_gives_the_mean_colors_under_its_label_map(tmp_path: Path) -> Non
     assert source.photos == []
 
 
+def test_what_is_behind_the_building_of_a_pair_comes_from_the_building_most_like_it(tmp_path: Path) -> None:
+    source = Source()
+    source.color_sets[7, [FACADE, WINDOW]] = np.array([BRICK, (30, 40, 50)]) / 255
+    classes = house()
+    classes[:12] = 0
+    photo = house_photo()
+    photo[:12] = 0  # a corner that rectification left black
+    pair = save(tmp_path / "pair.png", np.hstack([photo, render(classes, FACADES.palettes[0])]))
+    colors = resolve_style(Style(reference=pair), source).choose(a_map())
+    assert np.array_equal(colors[0], source.color_sets[7, 0])
+
+
 def test_classes_a_pair_lacks_come_from_the_building_most_like_it(tmp_path: Path) -> None:
     source = Source()
     source.color_sets[7, [FACADE, WINDOW]] = np.array([BRICK, (30, 40, 50)]) / 255

@@ -1,53 +1,70 @@
 """How pictures larger than the native size look at their own resolution: crops of them, judged as a set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from facadegen.errors import TrainingError
 from facadegen.generator import Generator
-from facadegen.style import complete_colors, mean_colors
+from facadegen.style import pair_colors
 from training import metrics
 from training.data import Pair
 from training.judge import Pictures
 from training.metrics import Estimate, Features
 
 N_CROPS = 4  # of each picture
-LEAST_PAIRS = 10  # fewer in halves, and a draw of them may be of one picture alone
 _MIN_VALID = 0.9  # of a crop's pixels: wedges say nothing
 _TRIES = 100
 
 Picture = NDArray[np.uint8]  # (H, W, 3)
-Corners = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Where to look at a pair: the upper left corners of squares of `size_px`."""
+
+    pair: Pair
+    corners: tuple[tuple[int, int], ...]
+    size_px: int
+
+    @property
+    def photo(self) -> Picture:
+        """The whole photo, (H, W, 3)."""
+        return self.pair.photo.permute(1, 2, 0).numpy()
+
+    def cut(self, picture: Picture) -> Pictures:
+        """The crops (N_CROPS, S, S, 3) of a picture (H, W, 3), with the photo's wedges."""
+        shown = np.where(self.pair.valid.numpy()[..., None], picture, self.photo)
+        return np.stack([shown[y : y + self.size_px, x : x + self.size_px] for y, x in self.corners])
+
+
+def choose_crops(pairs: Iterable[Pair], size_px: int, seed: int = 0) -> list[Crops]:
+    """Random places in the pairs that are larger than that, where their photos are valid."""
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for pair in pairs:
+        rows, columns = (side - size_px for side in pair.classes.shape)
+        if min(rows, columns) < 0 or not max(rows, columns):
+            continue
+        valid = pair.valid.numpy()
+        tried = [(int(rng.integers(rows + 1)), int(rng.integers(columns + 1))) for _ in range(_TRIES)]
+        fits = [(y, x) for y, x in tried if valid[y : y + size_px, x : x + size_px].mean() >= _MIN_VALID]
+        if len(fits) >= N_CROPS:
+            chosen.append(Crops(pair, tuple(fits[:N_CROPS]), size_px))
+    return chosen
 
 
 class CloseUps:
-    """Crops at fixed random places of the pairs that are large enough for them.
-
-    Raises:
-        TrainingError: there are too few such pairs.
-    """
+    """Scores sets of pictures by their crops, beside those of the photos."""
 
     def __init__(
-        self, features_of: Callable[[Pictures], Features], pairs: list[Pair], size_px: int, seed: int = 0
+        self, features_of: Callable[[Pictures], Features], crops: Sequence[Crops], seed: int = 0
     ) -> None:
-        """features_of: the features (N, D) of pictures (N, S, S, 3), where S is `size_px`."""
-        rng = np.random.default_rng(seed)
-        self._features_of, self._size_px, self._seed = features_of, size_px, seed
-        self.pairs: list[Pair] = []
-        self._corners: list[Corners] = []
-        for pair in pairs:
-            corners = _corners(pair, size_px, rng)
-            if len(corners) == N_CROPS:
-                self.pairs.append(pair)
-                self._corners.append(corners)
-        if len(self.pairs) < LEAST_PAIRS:
-            size, found = f"{size_px}x{size_px}", len(self.pairs)
-            raise TrainingError(f"has {found} val pairs of more than {size}, close-ups need {LEAST_PAIRS}")
-        self.photos = [pair.photo.permute(1, 2, 0).numpy() for pair in self.pairs]
-        self._real = self._features(self.photos)
+        """features_of: the features (N, D) of pictures (N, S, S, 3)."""
+        self._features_of, self.crops, self._seed = features_of, crops, seed
+        self._real = self._features(each.photo for each in crops)
 
     def of_halves(self) -> Estimate:
         """What real photos score: KID between random halves of them."""
@@ -56,48 +73,27 @@ class CloseUps:
     def of_blurred(self, radius_px: float = 2.0) -> Estimate:
         """What the photos score, out of focus."""
         blur = ImageFilter.GaussianBlur(radius_px)
-        return self.score(np.asarray(Image.fromarray(photo).filter(blur)) for photo in self.photos)
+        return self.score(np.asarray(Image.fromarray(each.photo).filter(blur)) for each in self.crops)
 
     def of_generator(
         self, generator: Generator, choose: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
     ) -> Estimate:
         """What a generator scores, in the photos' own colors, or those that `choose` gives a label map."""
-        return self.score(
-            generator.generate(
-                pair.classes.numpy()[None],
-                (choose(pair.classes.numpy()) if choose else own_colors(pair, generator.color_sets))[None],
-            )[0]
-            for pair in self.pairs
-        )
+
+        def made(pair: Pair) -> Picture:
+            classes, valid = pair.classes.numpy(), pair.valid.numpy()
+            photo = pair.photo.permute(1, 2, 0).numpy()
+            colors = choose(classes) if choose else pair_colors(photo[valid], classes[valid], generator)
+            picture: Picture = generator.generate(classes[None], colors[None])[0]
+            return picture
+
+        return self.score(made(each.pair) for each in self.crops)
 
     def score(self, pictures: Iterable[Picture]) -> Estimate:
         """KID of the crops of pictures for these pairs' label maps, against those of the photos."""
         return metrics.kid(self._real, self._features(pictures), self._seed, paired=True)
 
     def _features(self, pictures: Iterable[Picture]) -> Features:
-        """(P, N_CROPS, D), with the photos' wedges, which so do not count."""
-        found = []
-        for picture, photo, pair, corners in zip(
-            pictures, self.photos, self.pairs, self._corners, strict=True
-        ):
-            shown = np.where(pair.valid.numpy()[..., None], picture, photo)
-            crops = [shown[y : y + self._size_px, x : x + self._size_px] for y, x in corners]
-            found.append(self._features_of(np.stack(crops)))
-        return np.stack(found)
-
-
-def own_colors(pair: Pair, color_sets: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The colors (K, 3) of a pair's photo, completed as the tool completes them; wedges do not count."""
-    photo, classes = pair.photo[:, pair.valid].T.numpy(), pair.classes[pair.valid].numpy()
-    return complete_colors(mean_colors(photo, classes, color_sets.shape[1]), color_sets)
-
-
-def _corners(pair: Pair, size_px: int, rng: np.random.Generator) -> Corners:
-    """Random places where the photo is valid; none where a crop would be all there is of the picture."""
-    rows, columns = (side - size_px for side in pair.classes.shape)
-    if min(rows, columns) < 0 or not max(rows, columns):
-        return []
-    valid = pair.valid.numpy()
-    tried = [(int(rng.integers(rows + 1)), int(rng.integers(columns + 1))) for _ in range(_TRIES)]
-    fits = [(y, x) for y, x in tried if valid[y : y + size_px, x : x + size_px].mean() >= _MIN_VALID]
-    return fits[:N_CROPS]
+        """(P, N_CROPS, D)."""
+        cut = (crops.cut(picture) for crops, picture in zip(self.crops, pictures, strict=True))
+        return np.stack([self._features_of(crops) for crops in cut])

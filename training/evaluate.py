@@ -15,12 +15,13 @@ import torch
 from rich.console import Console
 
 from facadegen.device import choose_device
-from facadegen.errors import OutputError, TrainingError, UsageError
+from facadegen.errors import OutputError, UsageError
 from facadegen.generator import Generator, load
 from facadegen.labels import render
 from facadegen.style import Style, resolve_style
 from training import command, obedience, tables
-from training.data import Pair, label_set_of, read_pairs
+from training.closeups import Crops, choose_crops
+from training.data import label_set_of, read_pairs
 from training.export import record_scores
 from training.gallery import read_gallery
 from training.judge import NAME, Judge, load_inception
@@ -30,6 +31,7 @@ from training.sheet import contact_sheet
 from training.stages import Stages
 
 LEAST_VAL_PAIRS = 2 * (NEIGHBOURS + 1)  # each half of the real photos needs its neighbours
+LEAST_LARGE_PAIRS = 10  # a draw of fewer may be of one picture alone
 SHEET_ROWS = 8
 SCORES_NAME = "scores.json"
 SHEET_NAME = "sheet.png"
@@ -117,6 +119,7 @@ class Results:
             },
             "data": str(options.data),
             "large": None if options.large is None else str(options.large),
+            "large_pairs": 0 if self.exam.close_ups is None else len(self.exam.close_ups.crops),
             "val_pairs": len(self.exam.val),
             "train_pairs": len(self.exam.train_features),
             "seed": options.seed,
@@ -151,10 +154,14 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
         )
         if len(val) < LEAST_VAL_PAIRS:
             raise UsageError(f"has {len(val)} val pairs, scores need {LEAST_VAL_PAIRS}", options.data)
-        large: list[Pair] = []
+        crops: list[Crops] = []
         if options.large is not None:
             on_read = stages.start("reading large val pairs")
             large = read_pairs((options.large,), "val", card.label_set, on_read)
+            crops = choose_crops(large, card.native_size_px, options.seed)
+            if len(crops) < LEAST_LARGE_PAIRS:
+                problem = f"has {len(crops)} val pairs larger than {card.native_size_px} px"
+                raise UsageError(f"{problem}, close-ups need {LEAST_LARGE_PAIRS}", options.large)
         judge = Judge().to(device)
         referee, referee_file = trained(
             judge,
@@ -167,10 +174,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
         )
         bench = Bench(judge, referee, device, inception)
         on_look = stages.count("looking at pictures")
-        try:
-            exam = Exam(bench, val, train, card.label_set, options.seed, on_look, large)
-        except TrainingError as error:
-            raise UsageError(error.problem, options.large) from error
+        exam = Exam(bench, val, train, card.label_set, options.seed, on_look, crops)
         rows = exam.anchors()
         for each in contestants:
             rows += exam.generated(each.name, each.generator)
@@ -207,8 +211,11 @@ def record(results: Results) -> None:
     """
     options, name = results.options, results.contestants[-1].name
     own = [row for row in results.rows if row.name == name or row.name.startswith(f"{name}, ")]
+    on = f"{len(results.exam.val)} val pairs of {options.data.resolve().name}"
+    if options.large is not None and results.exam.close_ups is not None:
+        on += f", close-ups of {len(results.exam.close_ups.crops)} of {options.large.resolve().name}"
     scores = {
-        "on": f"{len(results.exam.val)} val pairs of {options.data.resolve().name}",
+        "on": on,
         "features": results.features,
     }
     told = {row.name: tables.card_scores(row) for row in (results.rows[0], *own)}

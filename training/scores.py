@@ -7,13 +7,13 @@ from itertools import combinations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facadegen.generator import Generator
 from facadegen.palettes import LabelSet
-from facadegen.style import ColorChooser, Style, complete_colors, resolve_style
+from facadegen.style import ColorChooser, Style, pair_colors, resolve_style
 from training import metrics
-from training.closeups import CloseUps
-from training.data import Pair
+from training.closeups import CloseUps, Crops
 from training.gallery import Gallery
 from training.judge import LOT, Judge, OnProgress, Pictures, in_lots, perceptual_distances
 from training.metrics import Estimate, Features
@@ -53,16 +53,25 @@ class Bench:
     inception: torch.nn.Module | None = None
 
     @torch.inference_mode()
+    def features(self, pictures: Pictures, on_progress: OnProgress = lambda n: None) -> Features:
+        """The features (N, D) of pictures (N, S, S, 3) alone."""
+        lots = in_lots(pictures, self.device, on_progress)
+        return np.concatenate([self._vectors(lot, self.judge(lot)[1]) for lot in lots])
+
+    @torch.inference_mode()
     def look(self, pictures: Pictures, on_progress: OnProgress = lambda n: None) -> Look:
         """Look at pictures (N, S, S, 3)."""
         features, parsed = [], []
         for lot in in_lots(pictures, self.device, on_progress):
             maps, vectors = self.judge(lot)
-            if self.inception is not None:
-                (vectors,) = self.inception(lot)
-            features.append(vectors.float().cpu().numpy())
+            features.append(self._vectors(lot, vectors))
             parsed.append(self.referee.parse(maps, (lot.shape[2], lot.shape[3])))
         return Look(np.concatenate(features), np.concatenate(parsed))
+
+    def _vectors(self, lot: Tensor, judged: Tensor) -> Features:
+        vectors = judged if self.inception is None else self.inception(lot)[0]
+        found: Features = vectors.float().cpu().numpy()
+        return found
 
     def distances(self, one: Pictures, other: Pictures) -> NDArray[np.float64]:
         """How far apart pictures look, pair by pair (N,)."""
@@ -83,13 +92,9 @@ class Exam:
         label_set: LabelSet,
         seed: int = 0,
         on_progress: OnProgress = lambda n: None,
-        large: Sequence[Pair] = (),
+        crops: Sequence[Crops] = (),
     ) -> None:
-        """large: pairs of larger pictures, whose close-ups are judged, too.
-
-        Raises:
-            TrainingError: there are large pairs, but none is large enough.
-        """
+        """crops: places in larger pictures, which are judged, too."""
         self.bench, self.val, self.seed, self.on_progress = bench, val, seed, on_progress
         self.n_classes = len(label_set.classes)
         # Sky and street are several things, so they have no color of their own.
@@ -99,7 +104,9 @@ class Exam:
         self.asked = self.colors_of(val.photos)
         near = metrics.nearest_distances(self.real.features, self.train_features)
         self.too_near = float(np.percentile(near, TOO_NEAR_PERCENTILE))
-        self.close_ups = CloseUps(self._features_of, list(large), val.size_px, seed) if large else None
+        self.close_ups = (
+            CloseUps(lambda pictures: bench.features(pictures, on_progress), crops, seed) if crops else None
+        )
 
     def anchors(self) -> list[Row]:
         """What real photos score, and pictures with one known fault."""
@@ -201,9 +208,6 @@ class Exam:
         choose = None if chooser is None else chooser.choose
         return {"kid_large": self.close_ups.of_generator(generator, choose)}
 
-    def _features_of(self, pictures: Pictures) -> Features:
-        return self.bench.look(pictures, self.on_progress).features
-
     def confusions(self, parsed: NDArray[np.uint8]) -> NDArray[np.int64]:
         """What the referee saw (N, S, S), against the val label maps: (N, K, K)."""
         arrays = zip(self.val.classes, parsed, self.val.valid, strict=True)
@@ -215,8 +219,10 @@ class Exam:
 
     def own_colors(self, generator: Generator) -> NDArray[np.float32]:
         """The colors (N, K, 3) of the photos, completed as the tool completes those of a pair."""
-        measured = self.colors_of(self.val.photos, min_px=1)
-        return np.stack([complete_colors(partial, generator.color_sets) for partial in measured])
+        arrays = zip(self.val.photos, self.val.classes, self.val.valid, strict=True)
+        return np.stack(
+            [pair_colors(photo[valid], classes[valid], generator) for photo, classes, valid in arrays]
+        )
 
 
 def make(generator: Generator, classes: NDArray[np.uint8], colors: NDArray[np.float32]) -> Pictures:

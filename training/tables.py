@@ -26,7 +26,7 @@ class Column:
 
 COLUMNS = {
     "kid": Column("KID\nx 1000 ↓", 1000, 1, interval=True),
-    "kid_large": Column("close-ups\nKID ↓", 1000, 1, interval=True),
+    "kid_large": Column("KID x 1000\nclose-ups ↓", 1000, 1, interval=True),
     "density": Column("density\n↑"),
     "coverage": Column("coverage\n↑"),
     "label_fidelity": Column("label\nmIoU ↑", 1, 3, interval=True),
