@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -201,15 +202,28 @@ def test_a_close_up_is_a_part_of_what_the_generator_is_shown() -> None:
     samples = samples_of([pair, striped_pair(160)], close_up_every=1)
     wide: list[data.Batch] = []
     narrow: list[data.Batch] = []
-    for batch in data.batches(samples, 0, 12, batch_size=4):
+    for batch in data.batches(samples, 0, 12, batch_size=16):
+        assert len(batch.photo) == 4
         (wide if batch.context.shape[-1] > 128 else narrow).append(batch)
     assert len(wide) == len(narrow) == 6  # of each context in turn
     for batch in wide + narrow:
         shown = batch.context[:, None].expand(-1, 3, -1, -1)
         assert torch.equal(batch.windows(shown)[:, 0], batch.classes)
         assert batch.photo.shape[2:] == batch.classes.shape[1:] == (128, 128)
-    assert {batch.context.shape[-1] for batch in wide} == {192}  # the smaller pair cannot show so much
-    assert len({tuple(batch.corner[0].tolist()) for batch in wide}) > 3
+        for photo, classes in zip(batch.photo, batch.classes, strict=True):
+            levels = [photo.mean(0)[classes == k].median() for k in classes.unique()]
+            assert all(one < other for one, other in pairwise(levels)), "the photo shows these classes"
+    corners = [tuple(corner.tolist()) for batch in wide for corner in batch.corner]
+    assert len(set(corners)) > 12
+    is_striped = [bool((c == c[:1]).all()) for batch in wide for c in batch.context]
+    assert not any(is_striped), "the smaller pair cannot show so much"
+    assert any(bool((c == c[:1]).all()) for batch in narrow for c in batch.context)
+
+
+def test_few_large_pairs_make_no_close_ups() -> None:
+    pairs = [striped_pair()] * 40 + [striped_pair(160)]
+    batches = data.batches(samples_of(pairs, close_up_every=1), 0, 3, batch_size=4)
+    assert [len(batch.photo) for batch in batches] == [4, 4, 4]
 
 
 def test_each_process_has_a_close_up_of_its_own() -> None:

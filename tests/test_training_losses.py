@@ -113,6 +113,12 @@ def test_unrest_counts_far_from_the_building_alone() -> None:
     assert losses.unrest(high, one_hot, colored) > 0.05
     assert losses.unrest(low, one_hot, colored) == 0
     assert losses.unrest(high, one_hot.flip(1), colored) == 0
+    across = high.transpose(2, 3)
+    assert losses.unrest(across[..., 32:64].repeat(1, 1, 1, 8), one_hot, colored) > 0.05
+    below = torch.arange(256).view(-1, 1)
+    last_far_row = 224 - 64 - 1
+    assert losses.unrest((below >= last_far_row).expand_as(calm), one_hot, colored) > 0
+    assert losses.unrest((below > last_far_row).expand_as(calm), one_hot, colored) == 0
 
 
 def test_stray_colors_are_those_of_larger_patches_than_photos_have_shadows() -> None:

@@ -1,10 +1,14 @@
 """Recipes: what they look at, and what they leave alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from facadegen.palettes import FACADES
 from training.data import Batch
+from training.distributed import World
+from training.loop import Schedule, Trainer
 from training.recipes import RECIPES, Recipe
 
 SIZE_PX = 64
@@ -28,6 +32,32 @@ def batch_with_wedge() -> Batch:
         context=classes,
         corner=torch.zeros(2, 2, dtype=torch.int64),
     )
+
+
+def test_the_generator_is_shown_the_context_and_judged_by_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = RECIPES["projected"](FACADES)
+    trainer = Trainer(recipe, Schedule(1), 0, torch.device("cpu"), "fp32", World())
+    batch = batch_with_wedge()
+    context = torch.ones(2, 3 * SIZE_PX, 3 * SIZE_PX, dtype=torch.uint8)
+    context[:, 9 : 9 + SIZE_PX, 70 : 70 + SIZE_PX] = batch.classes
+    shown: list[torch.Tensor] = []
+    made: list[torch.Tensor] = []
+    judged: list[torch.Tensor] = []
+
+    def generate(classes: torch.Tensor, *_: object) -> torch.Tensor:
+        shown.append(classes)
+        made.append(torch.rand(2, 3, *classes.shape[1:], requires_grad=True))
+        return made[-1]
+
+    def loss(batch: Batch, fake: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        judged.append(fake)
+        return fake.mean(), {}
+
+    monkeypatch.setattr(trainer.generator, "forward", generate)
+    monkeypatch.setattr(recipe, "reconstruction_loss", loss)
+    trainer.step(replace(batch, context=context, corner=torch.tensor([[9, 70], [9, 70]])))
+    assert torch.equal(shown[0], context)
+    assert torch.equal(judged[0], made[0][:, :, 9 : 9 + SIZE_PX, 70 : 70 + SIZE_PX])
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -25,6 +25,7 @@ from training.wedges import valid_pixels
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 PALETTE_FILE = "palette.json"
 SEAM_PX = 2
+LEAST_LARGE_SHARE = 0.05  # of the pairs, or there are no close-ups
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,6 +286,8 @@ class Augmentation:
             min(1.0, (context_px / scale) ** 2 / pair.classes.numel())
             for scale in (self.max_scale, self.min_scale)
         )
+        # A square of more than that does not fit, and one in the middle would take its place.
+        most = max(least, min(most, min(pair.classes.shape) ** 2 / pair.classes.numel()))
         return v2.RandomResizedCrop(context_px, (least, most), (1 / self.aspect, self.aspect))
 
 
@@ -312,7 +315,8 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         self._large: dict[int, list[int]] = {}
         for context_px in augmentation.contexts_px:
             large = [i for i, pair in enumerate(pairs) if augmentation.is_large_enough(pair, context_px)]
-            if large:
+            # The same few pictures in every close-up would be learnt by heart.
+            if len(large) >= LEAST_LARGE_SHARE * len(pairs):
                 self._large[context_px] = large
 
     def draws(self, step: int, numbers: Sequence[int]) -> list[Draw]:
@@ -322,13 +326,13 @@ class Samples(Dataset[tuple[Tensor, ...]]):
             return [Draw(number) for number in numbers]
         contexts_px = list(self._large)
         context_px = contexts_px[step // every % len(contexts_px)]
-        # A close-up has the pixels of four samples.
+        # A close-up is judged on the pixels of four samples.
         return [Draw(number, context_px) for number in numbers[: max(1, len(numbers) // 4)]]
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, ...]:
         number, context_px = draw
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seeds(self.seed, 3 if context_px else 1, number))
+            torch.manual_seed(mix_seeds(self.seed, 4 if context_px else 1, number))
             if context_px:
                 large = self._large[context_px]
                 i = large[int(torch.randint(len(large), ()))]
@@ -421,7 +425,7 @@ def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:
 
 
 def resolution_share(pairs: list[Pair], size_px: int, large_fraction: float) -> Tensor:
-    """How often to draw each pair so that larger ones make up `large_fraction` of the samples."""
+    """How often to draw each pair so that larger ones make up that part of what is drawn, close-ups aside."""
     large = torch.tensor([math.prod(pair.classes.shape) > 1.5 * size_px**2 for pair in pairs])
     if large.all() or not large.any():
         return torch.ones(len(pairs))

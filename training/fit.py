@@ -107,7 +107,7 @@ def fit(
     size_px
         Side of the square training crops.
     large_fraction
-        The part of the samples cut from pictures larger than the crops, at any scale.
+        The part of the samples cut from pictures larger than the crops, at any scale, close-ups aside.
     seed
         What everything random follows from.
     device

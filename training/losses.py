@@ -136,9 +136,10 @@ def unrest(
 ) -> Tensor:
     """How much neighboring pixels differ where nothing but background is far around, over all pixels.
 
-    That is sky, of which photos show little: rectification leaves wedges there, where no loss looks.
-    pictures: (N, 3, H, W) in -1..1; one_hot: (N, K, H, W) of their classes, sides multiples of `cell_px`;
-    colored: (K, 1), 0 for the background.
+    In large pictures that is mostly sky, and of it photos show little: rectification leaves wedges there,
+    where no other loss looks, so whatever is painted there goes uncorrected. What is outside of the crop
+    counts as background. pictures: (N, 3, H, W) in -1..1; one_hot: (N, K, H, W) of their classes, sides
+    multiples of `cell_px`; colored: (K, 1), 0 for the background.
     """
     building = F.max_pool2d(torch.einsum("nkhw,ko->nohw", one_hot, colored), cell_px)
     reach = depth_px // cell_px
