@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
 from facadegen.generator import Generator
 from facadegen.style import pair_colors
 from training import metrics
 from training.data import Pair
+from training.gallery import blurred
 from training.judge import Pictures
 from training.metrics import Estimate, Features
 
@@ -70,24 +70,22 @@ class CloseUps:
         """What real photos score: KID between random halves of them."""
         return metrics.kid_of_halves(self._real, seed=self._seed)
 
-    def of_blurred(self, radius_px: float = 2.0) -> Estimate:
+    def of_blurred(self) -> Estimate:
         """What the photos score, out of focus."""
-        blur = ImageFilter.GaussianBlur(radius_px)
-        return self.score(np.asarray(Image.fromarray(each.photo).filter(blur)) for each in self.crops)
+        return self.score(blurred(each.photo) for each in self.crops)
 
     def of_generator(
         self, generator: Generator, choose: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
     ) -> Estimate:
         """What a generator scores, in the photos' own colors, or those that `choose` gives a label map."""
 
-        def made(pair: Pair) -> Picture:
-            classes, valid = pair.classes.numpy(), pair.valid.numpy()
-            photo = pair.photo.permute(1, 2, 0).numpy()
-            colors = choose(classes) if choose else pair_colors(photo[valid], classes[valid], generator)
+        def made(crops: Crops) -> Picture:
+            classes, valid = crops.pair.classes.numpy(), crops.pair.valid.numpy()
+            colors = choose(classes) if choose else pair_colors(crops.photo[valid], classes[valid], generator)
             picture: Picture = generator.generate(classes[None], colors[None])[0]
             return picture
 
-        return self.score(made(each.pair) for each in self.crops)
+        return self.score(made(each) for each in self.crops)
 
     def score(self, pictures: Iterable[Picture]) -> Estimate:
         """KID of the crops of pictures for these pairs' label maps, against those of the photos."""

@@ -26,11 +26,6 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
-    def size_px(self) -> int:
-        """S, the side of all pictures."""
-        return int(self.photos.shape[1])
-
     def wedged(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pictures (N, S, S, 3) for these label maps, with the black wedges of these photos.
 
@@ -38,10 +33,9 @@ class Gallery:
         """
         return np.where(self.valid[..., None], pictures, self.photos)
 
-    def blurred(self, radius_px: float = 2.0) -> NDArray[np.uint8]:
+    def blurred(self) -> NDArray[np.uint8]:
         """The photos, out of focus."""
-        blur = ImageFilter.GaussianBlur(radius_px)
-        return np.stack([np.asarray(Image.fromarray(photo).filter(blur)) for photo in self.photos])
+        return np.stack([blurred(photo) for photo in self.photos])
 
     def other_order(self) -> NDArray[np.int64]:
         """A shuffle (N,) that leaves no picture in its place."""
@@ -51,6 +45,11 @@ class Gallery:
         """The numbers of n pictures (of all, if there are fewer), evenly spaced and always the same."""
         n = min(n, len(self))
         return [i * len(self) // n for i in range(n)]
+
+
+def blurred(photo: NDArray[np.uint8], radius_px: float = 2.0) -> NDArray[np.uint8]:
+    """A photo (H, W, 3), out of focus."""
+    return np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(radius_px)))
 
 
 def read_gallery(
