@@ -31,12 +31,16 @@ class LabelMap:
 
 
 def decode(
-    source: Path | BinaryIO, label_set: LabelSet = FACADES, kind: str = "auto", max_pixels: int = MAX_PIXELS
+    source: Path | BinaryIO | bytes,
+    label_set: LabelSet = FACADES,
+    kind: str = "auto",
+    max_pixels: int = MAX_PIXELS,
 ) -> LabelMap:
     """The label map in a picture file (PNG, JPEG, WebP, BMP, TIFF, GIF), alone or beside its photo.
 
-    kind: "auto" looks at the picture; "index" or the name of one of the palettes says what it must be. Colors
-    count before indices. Transparent pixels are background. Files of more frames are read for their first.
+    source: a path, an open file, or all bytes of one. kind: "auto" looks at the picture; "index" or the name
+    of one of the palettes says what it must be. Colors count before indices. Transparent pixels are
+    background. Files of more frames are read for their first.
 
     Raises:
         LabelMapError: it cannot be read, or is no label map in that form.

@@ -90,13 +90,13 @@ class Picture:
         return np.ascontiguousarray(pixels.reshape(*self.values.shape, 4)[:, :, :3])
 
 
-def read_picture(source: Path | BinaryIO, max_pixels: int) -> Picture:
-    """The first frame of a picture file, turned as its EXIF orientation says.
+def read_picture(source: Path | BinaryIO | bytes, max_pixels: int) -> Picture:
+    """The first frame of a picture file, or of what `read_file` read of one, turned as its EXIF says.
 
     Raises:
         LabelMapError: it cannot be read, is no such file, or has more than `max_pixels`.
     """
-    data = _read(source, max_pixels * _BYTES_PER_PX + _METADATA_BYTES)
+    data = source if isinstance(source, bytes) else read_file(source, max_pixels)
     reader = next((reader for signature, reader in _READERS if signature.match(data)), None)
     if reader is None:
         raise LabelMapError(f"is no picture file (found {data[:8]!r}..., expected {FORMATS})")
@@ -110,8 +110,13 @@ def read_picture(source: Path | BinaryIO, max_pixels: int) -> Picture:
         raise LabelMapError(f"cannot be read as {reader.format}, damaged or cut off: {problem}") from error
 
 
-def _read(source: Path | BinaryIO, max_bytes: int) -> bytes:
-    # The whole file at once: pictures that shrink while they are read cannot surprise the decoders.
+def read_file(source: Path | BinaryIO, max_pixels: int) -> bytes:
+    """A whole picture file at once: one that shrinks while it is read cannot surprise the decoders.
+
+    Raises:
+        LabelMapError: it cannot be read, is empty, or larger than one of `max_pixels` needs to be.
+    """
+    max_bytes = max_pixels * _BYTES_PER_PX + _METADATA_BYTES
     try:
         if isinstance(source, Path):
             status = source.stat()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,6 +21,7 @@ from facadegen.discover import Job
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
 from facadegen.palettes import LabelSet, Palette
+from facadegen.picture import read_file
 from facadegen.style import ColorChooser, Style, resolve_style
 from facadegen.tiles import pad_to_stride
 from facadegen.weights import Card
@@ -78,15 +79,13 @@ class Settings:
         if self.batch_size is not None and not 1 <= self.batch_size <= 1024:
             raise UsageError(f"--batch-size {self.batch_size}: choose a number from 1 to 1024")
 
-    def provenances(self, source: Path) -> tuple[str, ...]:
-        """Per variant, the line in the file made of an input: equal where the same pixels would be made.
+    def provenances(self, label_map: bytes) -> tuple[str, ...]:
+        """Per variant, the line in the file made of these bytes: equal where the same pixels would be made.
 
         Raises:
             UsageError: the weights or the style picture cannot be read.
-            OSError: the input cannot be read.
         """
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+        digest = hashlib.blake2b(label_map, digest_size=16).hexdigest()
         made_from = {"label_map": digest, **self._made_from}
         return tuple(provenance_line({**made_from, "variant": variant}) for variant in range(self.variants))
 
@@ -215,9 +214,10 @@ class _Line:
     def read(self, job: Job) -> list[_Piece]:
         self.started[job] = time.monotonic()
         read_ns = max(time.time_ns() - CLOCK_TICK_NS, output.changed_ns(job.source))
-        # Before decoding: should the file change in between, what is made counts as made of the earlier one.
-        provenances = self._settings.provenances(job.source)
-        label_map = labels.decode(job.source, self._label_set, self._settings.labels)
+        # Read once: what is made counts as made of what was decoded, should the file change meanwhile.
+        data = read_file(job.source, labels.MAX_PIXELS)
+        provenances = self._settings.provenances(data)
+        label_map = labels.decode(data, self._label_set, self._settings.labels)
         classes = _resized(label_map.classes, self._settings.size_px)
         padded = pad_to_stride(classes[None], self.generator.card.stride)[0]
         # Before resizing: a label map keeps its colors at any --size.
@@ -260,8 +260,8 @@ def _states(job: Job, settings: Settings) -> list[output.State]:
         return ["outdated"]
     try:
         changed_ns = output.changed_ns(job.source)
-        provenances = settings.provenances(job.source)
-    except OSError:
+        provenances = settings.provenances(read_file(job.source, labels.MAX_PIXELS))
+    except (OSError, LabelMapError):
         return ["outdated"]  # decoding will say what is wrong with it
     return [
         output.state_of(target, provenance, changed_ns)

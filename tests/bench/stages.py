@@ -47,7 +47,7 @@ def _stages_ms(
 ) -> dict[str, float]:
     chooser = resolve_style(Style(), made_by)
     label_set = made_by.card.label_set
-    provenance = Settings(weights).provenances(maps[0])[0]
+    provenance = Settings(weights).provenances(maps[0].read_bytes())[0]
     target.mkdir()
     clock = _Clock()
     for path in maps * rounds:
