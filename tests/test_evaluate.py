@@ -198,6 +198,8 @@ def test_styles_of_a_generator_that_paints_colors(exam: scores.Exam, generator: 
     assert set(report.classes) == {"facade", "window", "shop"}, "the made-up maps have no other named class"
     assert report.classes["facade"].mean_levels < 30
     assert len(report.styles) == N_VAL and len(report.maps) == obedience.N_MAPS
+    assert report.paints.keys() == set(obedience.PAINTS)
+    assert all(paint.n_pictures == obedience.N_MAPS for paint in report.paints.values())
     assert 0 <= report.recognised <= 1
     assert report.to_json()["missed"] == report.missed()
 

@@ -151,6 +151,18 @@ def color_errors(asked: NDArray[np.float32], got: NDArray[np.float32]) -> Floats
     return (255 * np.abs(asked.astype(np.float64) - got)).mean(-1)
 
 
+def texture(pictures: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
+    """How much neighboring pixels of pictures (N, H, W, 3) differ, levels, if both are in `where` (N, H, W).
+
+    0 where no two are.
+    """
+    levels = pictures.astype(np.int16)
+    down = np.abs(np.diff(levels, axis=1))[where[:, 1:] & where[:, :-1]]
+    across = np.abs(np.diff(levels, axis=2))[where[:, :, 1:] & where[:, :, :-1]]
+    found = np.concatenate([down, across])
+    return float(found.mean()) if len(found) else 0.0
+
+
 def mean_estimate(values: Floats, seed: int = 0, n_draws: int = N_DRAWS) -> Estimate:
     """The mean of one value per picture (N,); NaNs do not count."""
     values = values[~np.isnan(values)]

@@ -1,4 +1,4 @@
-"""How well styles are obeyed: the colors of some real facades, asked of each of some label maps."""
+"""How well styles are obeyed: colors of real facades, and paints, asked of each of some label maps."""
 
 from dataclasses import asdict, dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facadegen.generator import Generator
-from facadegen.palettes import LabelSet
+from facadegen.palettes import LabelSet, parse_color
 from facadegen.style import Style, resolve_style
 from training import metrics
 from training.judge import OnProgress, Pictures
@@ -17,9 +17,12 @@ N_STYLES = 20
 N_MAPS = 10
 # The classes whose color a person chooses; others are small, or several things at once.
 NAMED_CLASSES = ("facade", "window", "molding", "balcony", "blind", "shop")
+# Asked of the facade alone, as people ask: brick, navy, anthracite, bottle green, yellow and near white.
+PAINTS = ("#b5533c", "#1c3a6b", "#2a2624", "#3f7a46", "#e8d34a", "#f4f4f4")
 MOST_LEVELS = 12.0
 LEAST_RECOGNISED = 0.60
 MOST_FIDELITY_LOST = 0.02
+_LEAST_TEXTURE = 1e-3  # levels; a generator may paint flat
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,29 @@ class ClassObedience:
 
 
 @dataclass(frozen=True)
+class PaintObedience(ClassObedience):
+    """The same of the facade where it alone is given a color.
+
+    texture: how much its neighboring pixels differ, relative to what they do in default colors.
+    """
+
+    texture: float
+
+
+@dataclass(frozen=True)
 class StyleReport:
     """How styles are obeyed.
 
-    recognised: the share of pictures, made in colors estimated from a photo alone, whose facade color is
-    nearest to that photo's own, of all styles. recognised_estimates: the same of the estimates themselves.
-    fidelity_lost: how far the label fidelity of the worst style is below that of the default colors.
+    classes, paints: by name and by color. recognised: the share of pictures, made in colors estimated from a
+    photo alone, whose facade color is nearest to that photo's own, of all styles. recognised_estimates: the
+    same of the estimates themselves. fidelity_lost: how far the label fidelity of the worst style is below
+    that of the default colors.
     """
 
     styles: tuple[str, ...]
     maps: tuple[str, ...]
     classes: dict[str, ClassObedience]
+    paints: dict[str, PaintObedience]
     recognised: float
     recognised_estimates: float
     default_fidelity: float
@@ -56,7 +71,7 @@ class StyleReport:
         """What misses its mark, a line each."""
         lines = [
             f"{name} is off by {found.mean_levels:.1f} levels of 255 (at most {MOST_LEVELS:.0f})"
-            for name, found in self.classes.items()
+            for name, found in (self.classes | self.paints).items()
             if found.mean_levels > MOST_LEVELS
         ]
         if self.recognised < LEAST_RECOGNISED:
@@ -79,8 +94,10 @@ def measure(
     classes, photos = exam.val.classes[maps], exam.val.photos[styles]
     asked = exam.own_colors(generator)[styles]
     estimated = np.stack([generator.estimate_colors(photo) for photo in photos])
+    facade = label_set.index_of("facade") if "facade" in label_set.classes else 0
     chooser = resolve_style(Style(), generator)
-    default = make(generator, classes, np.stack([chooser.choose(one) for one in classes]))
+    chosen = np.stack([chooser.choose(one) for one in classes])
+    default = make(generator, classes, chosen)
     default_fidelity = _fidelity(exam.bench, default, classes, exam.n_classes)
     got, recolored, fidelities = [], [], []
     for colors, estimate in zip(asked, estimated, strict=True):
@@ -90,12 +107,21 @@ def measure(
         pictures = make(generator, classes, np.repeat(estimate[None], len(maps), axis=0))
         recolored.append(_colors(pictures, classes, exam.n_classes))
         on_progress(1)
-    facade = label_set.index_of("facade") if "facade" in label_set.classes else 0
     facades = exam.colors_of(exam.val.photos)[styles, facade]
+    walls = classes == facade
+    paints = {}
+    for paint in PAINTS:
+        chosen[:, facade] = np.array(parse_color(paint)) / 255
+        pictures = make(generator, classes, chosen)
+        colors = _colors(pictures, classes, exam.n_classes)
+        texture = metrics.texture(pictures, walls) / max(metrics.texture(default, walls), _LEAST_TEXTURE)
+        paints[paint] = PaintObedience(**asdict(_obedience(chosen, colors, facade)), texture=texture)
+        on_progress(1)
     return StyleReport(
         styles=tuple(exam.val.names[i] for i in styles),
         maps=tuple(exam.val.names[i] for i in maps),
-        classes=_by_class(asked, np.stack(got), label_set),
+        classes=_by_class(np.repeat(asked, len(maps), axis=0), np.concatenate(got), label_set),
+        paints=paints,
         recognised=recognised(np.stack(recolored)[:, :, facade], facades),
         recognised_estimates=recognised(estimated[:, None, facade], facades),
         default_fidelity=default_fidelity,
@@ -118,17 +144,18 @@ def recognised(found: NDArray[np.float32], true: NDArray[np.float32]) -> float:
 def _by_class(
     asked: NDArray[np.float32], got: NDArray[np.float32], label_set: LabelSet
 ) -> dict[str, ClassObedience]:
-    """asked: (S, K, 3); got: (S, M, K, 3), NaN where a map shows too little of a class."""
-    off: Floats = 255 * np.abs(got.astype(np.float64) - asked[:, None])
     names = [name for name in NAMED_CLASSES if name in label_set.classes] or list(label_set.classes)
-    found = {}
-    for name in names:
-        levels = off[:, :, label_set.index_of(name)].reshape(-1, 3)
-        levels = levels[~np.isnan(levels).any(1)]
-        if len(levels):
-            within = float((levels.max(1) <= MOST_LEVELS).mean())
-            found[name] = ClassObedience(len(levels), float(levels.mean()), within)
-    return found
+    found = {name: _obedience(asked, got, label_set.index_of(name)) for name in names}
+    return {name: each for name, each in found.items() if each.n_pictures}
+
+
+def _obedience(asked: NDArray[np.float32], got: NDArray[np.float32], class_id: int) -> ClassObedience:
+    """asked, got: (N, K, 3) of the same pictures; got is NaN where a picture shows too little of a class."""
+    levels: Floats = 255 * np.abs(got[:, class_id].astype(np.float64) - asked[:, class_id])
+    levels = levels[~np.isnan(levels).any(1)]
+    if not len(levels):
+        return ClassObedience(0, 0.0, 0.0)
+    return ClassObedience(len(levels), float(levels.mean()), float((levels.max(1) <= MOST_LEVELS).mean()))
 
 
 def _colors(pictures: Pictures, classes: NDArray[np.uint8], n_classes: int) -> NDArray[np.float32]:

@@ -68,6 +68,7 @@ def show(rows: list[Row], styles: StyleReport | None) -> None:
     console.print(table)
     if styles is not None:
         console.print(_style_table(styles))
+        console.print(_paint_table(styles))
         for line in styles.missed():
             console.print(f"missed: {line}", highlight=False)
 
@@ -97,4 +98,13 @@ def _style_table(styles: StyleReport) -> Table:
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, found in styles.classes.items():
         table.add_row(name, str(found.n_pictures), f"{found.mean_levels:.1f}", f"{found.within:.0%}")
+    return table
+
+
+def _paint_table(styles: StyleReport) -> Table:
+    table = Table(title="the facade alone in another color", box=box.SIMPLE)
+    for heading in ("color", "color off, levels ↓", f"within {MOST_LEVELS:.0f} ↑", "texture"):
+        table.add_column(heading, justify="left" if heading == "color" else "right")
+    for name, found in styles.paints.items():
+        table.add_row(name, f"{found.mean_levels:.1f}", f"{found.within:.0%}", f"{found.texture:.0%}")
     return table
