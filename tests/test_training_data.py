@@ -17,6 +17,9 @@ from facadegen import labels
 from facadegen.errors import TrainingError
 from facadegen.palettes import FACADES, LabelSet
 from training import data
+from training.recipes import colored_classes
+
+COLORED = colored_classes(FACADES)
 
 
 def save_halves(photos: Path, label_maps: Path, size_px: int = SIZE_PX) -> np.ndarray:
@@ -40,7 +43,7 @@ def striped_pair(size_px: int = 96) -> data.Pair:
 
 def samples_of(pairs: list[data.Pair], **changes: Any) -> data.Samples:
     augmentation = data.Augmentation(size_px=64, **changes)
-    return data.Samples(pairs, data.color_sets(pairs, 12), seed=5, augmentation=augmentation)
+    return data.Samples(pairs, data.color_sets(pairs, 12), COLORED, seed=5, augmentation=augmentation)
 
 
 def test_reads_the_official_layout(pairs_folder: Path) -> None:
@@ -152,7 +155,9 @@ def test_every_pair_is_drawn_once_a_round_by_default() -> None:
 def test_large_pairs_get_their_share() -> None:
     pairs = [striped_pair(64)] * 6 + [striped_pair(160)] * 2
     share = data.resolution_share(pairs, 64, 0.5)
-    samples = data.Samples(pairs, data.color_sets(pairs, 12), 0, data.Augmentation(size_px=64), share)
+    samples = data.Samples(
+        pairs, data.color_sets(pairs, 12), COLORED, 0, data.Augmentation(size_px=64), share
+    )
     drawn = [samples._pair_of(n) for n in range(400)]
     assert np.mean([i >= 6 for i in drawn]) == pytest.approx(0.5, abs=0.05)
 
@@ -246,3 +251,21 @@ def test_the_usual_color_sets_are_those_like_others() -> None:
     usual = data.usual_sets(sets, colored, share=0.95, neighbors=3)
     assert torch.equal(usual, torch.cat([sets[:4], sets[5:]]))
     assert len(data.usual_sets(sets[:1], colored)) == 1
+
+
+def test_repainted_samples_know_their_colors() -> None:
+    samples = samples_of([striped_pair()], repainted=1.0, other_colors=0.0)
+    plain = samples_of([striped_pair()], other_colors=0.0)
+    repainted = 0
+    for number in range(8):
+        photo, classes, valid, photo_colors, colors, *_ = samples[data.Draw(number)]
+        assert torch.equal(colors, photo_colors), "a sample in its own colors, new as they are"
+        for k in classes.unique().tolist():
+            shown = photo[:, (classes == k) & valid[0]]
+            assert photo_colors[k] == pytest.approx((shown.mean(1) + 1) / 2, abs=1e-4)
+        repainted += not torch.allclose(colors, plain[data.Draw(number)][4], atol=0.05)
+        assert all(
+            torch.equal(one, other)
+            for one, other in zip(samples[data.Draw(number)], samples[data.Draw(number)], strict=True)
+        )
+    assert repainted == 8

@@ -19,6 +19,7 @@ from facadegen import labels, style
 from facadegen.errors import LabelMapError, TrainingError
 from facadegen.palettes import FACADES, LabelSet, load_label_set
 from training.losses import mean_class_colors
+from training.repaint import Repaint
 from training.vision import tv_tensors, v2
 from training.wedges import valid_pixels
 
@@ -233,6 +234,7 @@ class Augmentation:
     # and what is sky.
     max_scale: float = 1.15
     other_colors: float = 0.3
+    repainted: float = 0.0  # the part of the samples in colors that photos hardly show
     close_up_every: int = 0  # of so many steps one is of close-ups; 0: none
 
     @property
@@ -305,12 +307,17 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         self,
         pairs: list[Pair],
         sets: Tensor,
+        colored: Tensor,
         seed: int,
         augmentation: Augmentation,
         share: Tensor | None = None,
     ) -> None:
-        """sets: `color_sets` of the pairs; share: how often each pair is drawn, relative."""
-        self.pairs, self.sets, self.seed, self.augmentation = pairs, sets, seed, augmentation
+        """sets: `color_sets` of the pairs; colored: (K, 1), 0 for classes that no color is asked of.
+
+        share: how often each pair is drawn, relative.
+        """
+        self.pairs, self.sets, self.colored = pairs, sets, colored
+        self.seed, self.augmentation = seed, augmentation
         self.share = torch.ones(len(pairs)) if share is None else share
         self._large: dict[int, list[int]] = {}
         for context_px in augmentation.contexts_px:
@@ -341,12 +348,15 @@ class Samples(Dataset[tuple[Tensor, ...]]):
             photo, classes, valid, context, corner = self.augmentation(self.pairs[i], context_px)
             own = torch.rand(()) >= self.augmentation.other_colors
             other = int(torch.randint(len(self.sets), ()))
-        photo = photo.float().div(127.5).sub(1)
+            repaint = Repaint.draw(self.colored, self.augmentation.repainted)
+        photo = photo.float() / 255
         n_classes = self.sets.shape[1]
         seen = torch.where(valid, classes.int(), n_classes)
+        photo = repaint.of_photo(photo, seen, mean_class_colors(photo[None], seen[None], n_classes)[0][0])
         means, counts = mean_class_colors(photo[None], seen[None], n_classes)
-        photo_colors = torch.where(counts[0] > 0, (means[0] + 1) / 2, self.sets[i])
-        colors = photo_colors if own else self.sets[other]
+        photo_colors = torch.where(counts[0] > 0, means[0], repaint.of_colors(self.sets[i]))
+        colors = photo_colors if own else repaint.of_colors(self.sets[other])
+        photo = photo * 2 - 1
         return photo, classes, valid[None], photo_colors, colors, own.float(), context, corner
 
     def _pair_of(self, number: int) -> int:

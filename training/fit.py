@@ -27,7 +27,7 @@ from training.distributed import World, joined
 from training.export import export, source_commit
 from training.logbook import Logbook, sample_sheet
 from training.options import FitOptions
-from training.recipes import RECIPES, Settings
+from training.recipes import RECIPES, Settings, colored_classes
 
 CHECKPOINT_NAME = "checkpoint.pt"
 OPTIONS_NAME = "options.json"
@@ -259,10 +259,14 @@ def read_material(folders: tuple[Path, ...], console: Console | None) -> Materia
 def make_samples(material: Material, options: FitOptions, settings: Settings) -> data.Samples:
     """The augmented samples of a run."""
     augmentation = data.Augmentation(
-        size_px=options.size_px, other_colors=settings.other_colors, close_up_every=settings.close_up_every
+        size_px=options.size_px,
+        other_colors=settings.other_colors,
+        repainted=settings.repainted,
+        close_up_every=settings.close_up_every,
     )
+    colored = colored_classes(material.label_set)
     share = data.resolution_share(material.train, options.size_px, options.large_fraction)
-    return data.Samples(material.train, material.color_sets, options.seed, augmentation, share)
+    return data.Samples(material.train, material.color_sets, colored, options.seed, augmentation, share)
 
 
 def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> torch.nn.Module:

@@ -30,6 +30,7 @@ class Settings:
     warmup_steps: int  # of reconstruction alone
     close_up_every: int  # of so many steps one is of close-ups; 0: none
     other_colors: float  # the part of the samples painted with another facade's colors
+    repainted: float  # the part of the samples in colors that photos hardly show
     size_step_px: int  # what crops' sides are multiples of
     least_size_px: int
 
@@ -61,6 +62,7 @@ class Pix2Pix:
         warmup_steps=0,
         close_up_every=0,
         other_colors=0.0,
+        repainted=0.0,
         size_step_px=Pix2PixUNet.stride,
         least_size_px=Pix2PixUNet.stride,
     )
@@ -126,15 +128,16 @@ class Projected:
         warmup_steps=200,
         close_up_every=2,
         other_colors=0.4,
+        repainted=0.3,
         size_step_px=LeanUNet.stride,
         least_size_px=2 * LeanUNet.stride,
     )
     l1_weight = 0.5
     feature_weight = 0.5
     segmentation_weight = 0.3
-    obedience_weight = 10.0
+    obedience_weight = 15.0
     stray_weight = 20.0
-    checkerboard_weight = 5.0
+    checkerboard_weight = 1.0
     unrest_weight = 2.0
     patch_weight = 0.5
 
