@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from facadegen import pipeline
+from facadegen import labels, pipeline
 from facadegen.discover import Job, Naming, plan
 from facadegen.encoding import Encoding
 from facadegen.errors import UsageError
@@ -210,6 +211,25 @@ def test_what_is_up_to_date_is_not_made_again(
     assert to_run == list(jobs[:4])
     make(to_run, tiny_generator, settings)
     assert sort_out(jobs, settings)[0] == []  # even the one whose input is from the future
+
+
+def test_a_label_map_that_changes_while_it_is_read_is_made_of_what_was_read(
+    tmp_path: Path, tiny_weights: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out, settings = tmp_path / "map.png", tmp_path / "out", Settings(tiny_weights)
+    save_map(source, 1)
+    make(jobs_of(source, out / "expected.png"), tiny_generator, settings, out)
+    decode = labels.decode
+
+    def changed_before_decoding(data: bytes, *options: Any) -> labels.LabelMap:
+        save_map(source, 2)
+        return decode(data, *options)
+
+    monkeypatch.setattr(labels, "decode", changed_before_decoding)
+    (job,) = jobs_of(source, out / "made.png")
+    make([job], tiny_generator, settings, out)
+    assert (out / "made.png").read_bytes() == (out / "expected.png").read_bytes()
+    assert sort_out([job], settings) == ([job], []), "the newer label map is still to be made"
 
 
 @pytest.mark.parametrize(

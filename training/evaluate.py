@@ -294,7 +294,7 @@ def main_command(
         Whose features KID, density, coverage and nearness are in. lite2 comes with the train extra;
         inception is that of papers, needs torch-fidelity, and is fetched from the network.
     styles
-        Also measure how well 20 styles are obeyed on 10 label maps.
+        Also measure how well 20 styles, and six colors of the facade alone, are obeyed on 10 label maps.
     seed
         What everything random follows from.
     referee_steps

@@ -1,6 +1,6 @@
 """Colors that people ask for and photos hardly show, drawn at random, and photos repainted in them.
 
-What a generator never saw it overdoes or paints flat: a brick red wall came out orange without this.
+What a generator never saw it overdoes: a brick red wall came out orange without this.
 """
 
 import colorsys
