@@ -22,13 +22,15 @@ def main() -> None:
     options = _parse()
     where = report.machine(len(os.sched_getaffinity(0)))
     found: dict[str, list[Row]] = {}
-    for key in options.only or SECTIONS:
-        title = SECTIONS[key]
-        print(f"{title} ...", flush=True)
-        with tempfile.TemporaryDirectory(prefix="facadegen-bench-", dir=options.folder) as folder:
+    # Nothing is deleted before the end: for minutes after, ext4 is slow to find room for new files.
+    with tempfile.TemporaryDirectory(prefix="facadegen-bench-", dir=options.folder) as folder:
+        for key in options.only or SECTIONS:
+            title = SECTIONS[key]
+            print(f"{title} ...", flush=True)
+            (section := Path(folder) / key).mkdir()
             plan = Plan(
                 (options.weights or shipped_weights()).resolve(),
-                Path(folder),
+                section,
                 options.maps,
                 options.many_maps,
                 options.rounds,
@@ -36,7 +38,7 @@ def main() -> None:
             spawn = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, mp_context=spawn) as process:
                 found[title] = process.submit(measure, key, plan).result()
-        report.save_json(options.json, found, where)
+            report.save_json(options.json, found, where)
     report.print_table(found, where)
 
 

@@ -50,14 +50,15 @@ def _stages_ms(
     provenance = Settings(weights).provenances(maps[0].read_bytes())[0]
     target.mkdir()
     clock = _Clock()
-    for path in maps * rounds:
+    for number, path in enumerate(maps * rounds):
         classes = clock("decode", labels.decode, path, label_set).classes
         colors = clock("choose colors", chooser.choose, classes)
         # A full lot: one picture alone would be made twice.
         lot = [np.stack([each] * generator.CPU_LOT) for each in (classes, colors)]
         picture = clock("generate", made_by.generate, *lot)[0]
         data = clock("encode", encode, picture, Encoding(), provenance)
-        clock("write", output.write, target / path.name, data, target, time.time_ns())
+        # A new file each time: replacing one deletes the old, and ext4 is slow to find room after that.
+        clock("write", output.write, target / f"{number}.png", data, target, time.time_ns())
     ms = {stage: statistics.median(values) for stage, values in clock.taken.items()}
     return ms | {"generate": ms["generate"] / generator.CPU_LOT}
 
