@@ -109,12 +109,13 @@ def measure(
         on_progress(1)
     facades = exam.colors_of(exam.val.photos)[styles, facade]
     walls = classes == facade
+    usual = max(metrics.texture(default, walls), _LEAST_TEXTURE)
     paints = {}
     for paint in PAINTS:
         chosen[:, facade] = np.array(parse_color(paint)) / 255
         pictures = make(generator, classes, chosen)
         colors = _colors(pictures, classes, exam.n_classes)
-        texture = metrics.texture(pictures, walls) / max(metrics.texture(default, walls), _LEAST_TEXTURE)
+        texture = metrics.texture(pictures, walls) / usual
         paints[paint] = PaintObedience(**asdict(_obedience(chosen, colors, facade)), texture=texture)
         on_progress(1)
     return StyleReport(
