@@ -48,9 +48,8 @@ def _values(picture: Picture) -> npt.NDArray[np.uint8] | None:
     if picture.colors is not None:
         return picture.values.astype(np.uint8, copy=False)
     for rows in (slice(1), slice(None)):  # where there is color, it mostly shows in the first row
-        red, green, blue = (
-            picture.values[rows] >> np.uint32(shift) & np.uint32(0xFF) for shift in (0, 8, 16)
-        )
-        if (red != green).any() or (green != blue).any():
+        pixels = picture.values[rows]
+        apart = (pixels ^ pixels >> np.uint32(8)) & np.uint32(0xFFFF)  # red from green, green from blue
+        if apart.any():
             return None
-    return red.astype(np.uint8)
+    return pixels.astype(np.uint8)

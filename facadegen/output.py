@@ -48,12 +48,12 @@ def changed_ns(source: Path) -> int:
     Raises:
         OSError: there is no such file.
     """
-    stats = [source.stat()]
-    if source.is_symlink():
-        stats.append(source.lstat())
-    times_ns = [stat.st_mtime_ns for stat in stats]
+    stats = [source.lstat()]
+    if stat.S_ISLNK(stats[0].st_mode):
+        stats.append(source.stat())
+    times_ns = [each.st_mtime_ns for each in stats]
     if os.name == "posix":  # elsewhere st_ctime is the time of creation
-        times_ns += [stat.st_ctime_ns for stat in stats]
+        times_ns += [each.st_ctime_ns for each in stats]
     return max(times_ns)
 
 
