@@ -19,7 +19,7 @@ from facadegen import generator
 from facadegen.device import limit_threads
 from facadegen.torchscript import quiet
 from training import checkpoint, fit
-from training.distributed import World, average_gradients
+from training.distributed import World, average_gradients, share_buffers
 
 ROOT = Path(__file__).parents[1]
 
@@ -128,16 +128,19 @@ def give_and_average(rank: int, meeting: str, answers: Any) -> None:
     layer = torch.nn.Linear(2, 1)
     (layer.weight * (rank + 1)).sum().backward()  # the bias has no gradient
     average_gradients(layer, World(rank, 2))
+    norm = torch.nn.BatchNorm1d(1)
+    norm(torch.tensor([[1.0], [3.0]]) * (rank + 1))
+    share_buffers(norm, World(rank, 2))
     torch.distributed.destroy_process_group()
-    assert layer.weight.grad is not None
-    answers.put(layer.weight.grad.flatten().tolist())
+    assert layer.weight.grad is not None and norm.running_mean is not None
+    answers.put((layer.weight.grad.flatten().tolist(), norm.running_mean.item()))
 
 
 @pytest.mark.slow
-def test_processes_go_by_the_mean_of_their_gradients(tmp_path: Path) -> None:
+def test_processes_share_gradients_and_statistics(tmp_path: Path) -> None:
     answers = torch.multiprocessing.get_context("spawn").SimpleQueue()
     torch.multiprocessing.spawn(give_and_average, (str(tmp_path / "meeting"), answers), nprocs=2)
-    assert [answers.get(), answers.get()] == [[1.5, 1.5], [1.5, 1.5]]
+    assert [answers.get(), answers.get()] == 2 * [([1.5, 1.5], pytest.approx(0.2))]
 
 
 def test_weights_are_written_beside_the_caller(
@@ -275,6 +278,12 @@ def test_a_restart_begins_the_learning_rate_anew() -> None:
     once, again = rates_of(fit.loop.Schedule(1000)), rates_of(fit.loop.Schedule(3000, restarts=(1000,)))
     assert again[:1000] == once
     assert again[1000] < 0.05 and again[1100] == again[2000] == 1.0 and again[2999] < 0.06
+
+
+def test_a_cycle_settles_after_its_first_third() -> None:
+    schedule = fit.loop.Schedule(3000, restarts=(900,))
+    settled = [step for step in range(3000) if schedule.settled(step)]
+    assert settled == [*range(300, 900), *range(1600, 3000)]
 
 
 def rates_of(schedule: fit.loop.Schedule) -> list[float]:

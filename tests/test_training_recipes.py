@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from facadegen.palettes import FACADES
 from training.data import Batch
@@ -58,6 +59,30 @@ def test_the_generator_is_shown_the_context_and_judged_by_the_window(monkeypatch
     trainer.step(replace(batch, context=context, corner=torch.tensor([[9, 70], [9, 70]])))
     assert torch.equal(shown[0], context)
     assert torch.equal(judged[0], made[0][:, :, 9 : 9 + SIZE_PX, 70 : 70 + SIZE_PX])
+
+
+def is_normal(x: torch.Tensor) -> bool:
+    """Whether every channel of (N, C, H, W) has about mean 0 and variance 1."""
+    return bool(x.mean((0, 2, 3)).abs().max() < 0.01 and (x.var((0, 2, 3)) - 1).abs().max() < 0.1)
+
+
+def test_a_settled_generator_works_as_in_use() -> None:
+    trainer = Trainer(
+        RECIPES["projected"](FACADES), Schedule(9, settle_from=0.3), 0, torch.device("cpu"), "fp32", World()
+    )
+    batch = batch_with_wedge()
+    norm = next(m for m in trainer.generator.modules() if isinstance(m, nn.BatchNorm2d))
+    normal: list[bool] = []
+    norm.register_forward_hook(lambda module, given, made: normal.append(is_normal(made)))
+    before: list[torch.Tensor] = []
+    for _ in range(6):
+        trainer.step(batch)
+        assert norm.running_mean is not None
+        before.append(norm.running_mean.clone())
+    assert normal == [True] * 3 + [False] * 3, "statistics of three steps are not those of the batch"
+    assert not torch.equal(before[1], before[2]) and torch.equal(before[2], before[5])
+    in_use = trainer.averaged_generator(iter([]))
+    assert any(torch.equal(buffer, before[5]) for buffer in in_use.buffers())
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -48,6 +48,14 @@ def agreed(wish: bool, world: World, device: torch.device) -> bool:
     return bool(wishes)
 
 
+def share_buffers(module: nn.Module, world: World) -> None:
+    """Give every process the buffers of the first."""
+    if world.size == 1:
+        return
+    for buffer in module.buffers():
+        dist.broadcast(buffer, 0)
+
+
 def average_gradients(module: nn.Module, world: World) -> None:
     """Make every process's gradients their mean.
 

@@ -13,13 +13,15 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from training import losses
 from training.data import Batch, mix_seeds
-from training.distributed import World, agreed, average_gradients
+from training.distributed import World, agreed, average_gradients, share_buffers
 from training.networks.parser import FacadeParser, seen_colors
 from training.recipes import Recipe
 
 PARSER_RATE = 1e-3
 PARSER_COLOR_WEIGHT = 10.0
 EMA_DECAY = 0.998
+# Of the statistics of BatchNorms: those that a cycle settles on are the mean of some fifty batches.
+STATISTICS_MOMENTUM = 0.02
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,27 @@ class Schedule:
     steps: int
     restarts: tuple[int, ...] = ()
     ramp: int = 100
+    settle_from: float = 1 / 3
     decay_from: float = 0.5
     floor: float = 0.05
 
     def factor(self, step: int) -> float:
         """What the learning rates are multiplied by in this step, 0..1."""
-        start = max((0, *(restart for restart in self.restarts if restart <= step)))
-        end = min((self.steps, *(restart for restart in self.restarts if restart > step)))
+        start, end = self._cycle(step)
         if step - start < self.ramp:
             return (step - start + 1) / self.ramp
         progress = max(0.0, ((step - start) / (end - start) - self.decay_from) / (1 - self.decay_from))
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def settled(self, step: int) -> bool:
+        """Whether the step is so far into its cycle that the statistics of BatchNorms stay as they are."""
+        start, end = self._cycle(step)
+        return step - start >= self.settle_from * (end - start)
+
+    def _cycle(self, step: int) -> tuple[int, int]:
+        start = max((0, *(restart for restart in self.restarts if restart <= step)))
+        end = min((self.steps, *(restart for restart in self.restarts if restart > step)))
+        return start, end
 
 
 class Trainer:
@@ -66,6 +78,8 @@ class Trainer:
         self.discriminator = recipe.discriminator.to(**to)
         self.frozen = recipe.frozen.to(**to)
         self.parser = FacadeParser(recipe.n_classes).to(**to)
+        for norm in (*_batch_norms(self.generator), *_batch_norms(self.parser)):
+            norm.momentum = STATISTICS_MOMENTUM
         self.average = AveragedModel(self.generator, multi_avg_fn=_rising_average)
         for module in self.average.modules():
             if isinstance(module, nn.Dropout):
@@ -89,6 +103,7 @@ class Trainer:
         # Everything random in a step follows from its number: a resumed run goes on exactly.
         torch.manual_seed(mix_seeds(self.seed, 3, self.done, self.world.rank))
         self._set_rates()
+        self._normalize()
         batch = batch.to(self.device)
         top, left = (int(x) for x in torch.randint(0, 4096, (2,)))
         with self._autocast():
@@ -126,7 +141,12 @@ class Trainer:
         return pictures.float().clamp(-1, 1)
 
     def averaged_generator(self, batches: Iterator[Batch]) -> nn.Module:
-        """The running average of the generator, its BatchNorm statistics estimated anew from the batches."""
+        """The running average of the generator, with statistics for its BatchNorms.
+
+        Those that the generator has settled on, or else estimated anew from the batches.
+        """
+        if self._settled(self.done - 1):
+            return self.average.module
         with torch.no_grad(), self._autocast():
             update_bn((b.to(self.device) for b in batches), _OnBatch(self.average.module))
         return self.average.module
@@ -183,6 +203,23 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = self.rates[name] * factor
 
+    def _settled(self, step: int) -> bool:
+        return self.recipe.settings.settles and self.schedule.settled(step)
+
+    def _normalize(self) -> None:
+        """Have BatchNorms go by each batch at first, and then by the statistics that they have come to.
+
+        In use there is no batch to go by, and a close-up's statistics are not those of a whole facade: from
+        then on networks learn to make do with one set for everything.
+        """
+        settled = self._settled(self.done)
+        for network in (self.generator, self.parser):
+            norms = _batch_norms(network)
+            if settled and norms[0].training:
+                share_buffers(network, self.world)
+            for norm in norms:
+                norm.train(not settled)
+
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "fp32":
             return nullcontext()
@@ -205,6 +242,10 @@ def run(
         if agreed(stopped(), trainer.world, trainer.device):
             return trainer.done == trainer.schedule.steps
     return True
+
+
+def _batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def _rising_average(average: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:

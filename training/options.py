@@ -64,7 +64,7 @@ class FitOptions:
         Of the schedule only the part that lies behind: a run may be shortened or lengthened on its way.
         """
         names = ("recipe", "batch_size", "size_px", "large_fraction", "seed")
-        rates = hashlib.sha256(
-            repr([self.schedule.factor(step) for step in range(done)]).encode()
-        ).hexdigest()
-        return {name: getattr(self, name) for name in names} | {"schedule": rates}
+        schedule = self.schedule
+        behind = [(schedule.factor(step), schedule.settled(step)) for step in range(done)]
+        told = hashlib.sha256(repr(behind).encode()).hexdigest()
+        return {name: getattr(self, name) for name in names} | {"schedule": told}

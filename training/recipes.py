@@ -31,6 +31,7 @@ class Settings:
     close_up_every: int  # of so many steps one is of close-ups; 0: none
     other_colors: float  # the part of the samples painted with another facade's colors
     repainted: float  # the part of the samples in colors that photos hardly show
+    settles: bool  # whether BatchNorms go by fixed statistics in the later part of a cycle
     size_step_px: int  # what crops' sides are multiples of
     least_size_px: int
 
@@ -63,6 +64,7 @@ class Pix2Pix:
         close_up_every=0,
         other_colors=0.0,
         repainted=0.0,
+        settles=False,
         size_step_px=Pix2PixUNet.stride,
         least_size_px=Pix2PixUNet.stride,
     )
@@ -129,6 +131,7 @@ class Projected:
         close_up_every=2,
         other_colors=0.4,
         repainted=0.3,
+        settles=True,
         size_step_px=LeanUNet.stride,
         least_size_px=2 * LeanUNet.stride,
     )
