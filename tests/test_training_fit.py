@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from facadegen import generator
 from facadegen.device import limit_threads
 from facadegen.torchscript import quiet
 from training import checkpoint, fit
 from training.distributed import World, average_gradients, share_buffers
+from training.logbook import Logbook, read_metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -284,6 +286,14 @@ def test_a_cycle_settles_after_its_first_third() -> None:
     schedule = fit.loop.Schedule(3000, restarts=(900,))
     settled = [step for step in range(3000) if schedule.settled(step)]
     assert settled == [*range(300, 900), *range(1600, 3000)]
+
+
+def test_a_term_is_averaged_over_the_steps_that_have_it(tmp_path: Path) -> None:
+    with Logbook(tmp_path, 4, 0, 4, Console(quiet=True)) as logbook:
+        for step, terms in enumerate([{"a": 1.0}, {"a": 3.0, "b": 8.0}, {"a": 1.0}, {"a": 3.0}], 1):
+            logbook.step(step, {name: torch.tensor(value) for name, value in terms.items()}, 0.1)
+    (row,) = read_metrics(tmp_path)
+    assert (row["a"], row["b"]) == (2.0, 8.0)
 
 
 def rates_of(schedule: fit.loop.Schedule) -> list[float]:

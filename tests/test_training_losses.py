@@ -87,18 +87,30 @@ def test_the_painted_difference_counts_classes_by_their_pixels() -> None:
     assert losses.painted_difference(found, true, classes, colored).item() == pytest.approx(0.4)
 
 
-def test_a_checkerboard_is_more_alternation_than_the_photo_has() -> None:
-    photo = torch.rand(2, 3, 32, 32) * 0.2
-    sign = torch.ones(32, 32)
+def test_a_checkerboard_alternates_more_than_the_photo_does_anywhere() -> None:
+    photo = torch.rand(2, 3, 64, 64) * 0.2
+    sign = torch.ones(64, 64)
     sign[::2] *= -1
     sign[:, ::2] *= -1
     board, stripes = photo + 0.2 * sign, photo + 0.2 * sign[:1]
-    valid = torch.ones(2, 1, 32, 32, dtype=torch.bool)
+    corner = photo.clone()
+    corner[..., :20, :20] = board[..., :20, :20]
+    valid = torch.ones(2, 1, 64, 64, dtype=torch.bool)
     assert losses.checkerboard(photo, photo, valid) == 0
     assert losses.checkerboard(photo * 0.5, photo, valid) == 0  # smoother than the photo
-    assert losses.checkerboard(board, photo, valid) > 0.1
     assert losses.checkerboard(stripes, photo, valid) < 0.01
-    assert losses.checkerboard(board, photo, ~valid) == 0
+    assert losses.checkerboard(board, photo, valid) > 0.1
+    assert losses.checkerboard(corner, photo, valid) > 0.01
+    assert losses.checkerboard(board, corner, valid) < 0.01  # where the photo has it does not matter
+
+
+def test_checkerboards_count_where_the_photo_shows_nothing_too() -> None:
+    photo = torch.zeros(1, 3, 64, 64)
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    board = (0.2 * (1 - 2 * ((rows + columns) % 2))).expand(1, 3, 64, 64)
+    shown = (columns < 32).expand(1, 1, 64, 64)
+    assert losses.checkerboard(torch.where(shown, photo, board), photo, shown) > 0.05
+    assert losses.checkerboard(board, torch.where(shown, photo, board), shown) > 0.1
 
 
 def test_unrest_counts_far_from_the_building_alone() -> None:

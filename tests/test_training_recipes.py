@@ -32,6 +32,7 @@ def batch_with_wedge() -> Batch:
         own=torch.ones(2),
         context=classes,
         corner=torch.zeros(2, 2, dtype=torch.int64),
+        close_up=torch.zeros(2, dtype=torch.bool),
     )
 
 
@@ -83,6 +84,16 @@ def test_a_settled_generator_works_as_in_use() -> None:
     assert not torch.equal(before[1], before[2]) and torch.equal(before[2], before[5])
     in_use = trainer.averaged_generator(iter([]))
     assert any(torch.equal(buffer, before[5]) for buffer in in_use.buffers())
+
+
+def test_what_shows_in_close_ups_alone_is_asked_of_them_alone() -> None:
+    recipe: Recipe = RECIPES["projected"](FACADES)
+    batch = batch_with_wedge()
+    fake = torch.rand(2, 3, SIZE_PX, SIZE_PX)
+    found = []
+    for each in (batch, replace(batch, close_up=~batch.close_up)):
+        found.append(set(recipe.generator_loss(each, fake, recipe.compare(each, fake))[1]))
+    assert found[1] - found[0] == {"checkerboard", "unrest"} and found[0] < found[1]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -54,7 +54,7 @@ class Batch:
     photo: float (N, 3, H, W) in -1..1; classes: uint8 (N, H, W); valid: bool (N, 1, H, W); photo_colors,
     colors: float (N, K, 3) in 0..1, the photo's own and those to paint with; own: float (N,), 1 where the two
     are the same; context: uint8 (N, C, C), what the generator is shown; corner: (N, 2), row and column where
-    `classes` lies in it.
+    `classes` lies in it; close_up: bool (N,), whether it is one, all alike.
     """
 
     photo: Tensor
@@ -65,6 +65,7 @@ class Batch:
     own: Tensor
     context: Tensor
     corner: Tensor
+    close_up: Tensor
 
     def windows(self, pictures: Tensor) -> Tensor:
         """The part (N, 3, H, W) of pictures (N, 3, C, C) of the context that is compared with the photos."""
@@ -357,7 +358,8 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         photo_colors = torch.where(counts[0] > 0, means[0], repaint.of_colors(self.sets[i]))
         colors = photo_colors if own else repaint.of_colors(self.sets[other])
         photo = photo * 2 - 1
-        return photo, classes, valid[None], photo_colors, colors, own.float(), context, corner
+        close_up = torch.tensor(context_px > 0)
+        return photo, classes, valid[None], photo_colors, colors, own.float(), context, corner, close_up
 
     def _pair_of(self, number: int) -> int:
         """Each round of as many samples as pairs draws without replacement, by share."""
@@ -431,7 +433,8 @@ def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:
     means, counts = mean_class_colors(photo, torch.where(mask[:, 0], class_map.int(), n_classes), n_classes)
     colors = torch.where(counts > 0, (means + 1) / 2, torch.full_like(means, 0.5))
     own, corner = torch.ones(len(pairs)), torch.zeros(len(pairs), 2, dtype=torch.int64)
-    return Batch(photo, class_map, mask, colors, colors, own, class_map, corner)
+    close_up = torch.zeros(len(pairs), dtype=torch.bool)
+    return Batch(photo, class_map, mask, colors, colors, own, class_map, corner, close_up)
 
 
 def resolution_share(pairs: list[Pair], size_px: int, large_fraction: float) -> Tensor:

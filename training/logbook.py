@@ -25,7 +25,7 @@ class Logbook:
 
     def __init__(self, folder: Path, steps: int, done: int, log_every: int, console: Console) -> None:
         self.folder, self.log_every, self.console = folder, log_every, console
-        self._sums: dict[str, Tensor] = {}
+        self._seen: dict[str, list[Tensor]] = {}
         self._since, self._count = time.perf_counter(), 0
         self._forget_after(done)
         self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
@@ -54,15 +54,15 @@ class Logbook:
             self._board.close()
 
     def step(self, done: int, terms: dict[str, Tensor], rate: float) -> None:
-        """Count a step; every `log_every` steps write the means of its terms."""
+        """Count a step; every `log_every` steps write the mean of each term over the steps that had it."""
         for name, term in terms.items():
-            self._sums.setdefault(name, torch.zeros((), device=term.device)).add_(term)
+            self._seen.setdefault(name, []).append(term)
         self._count += 1
         self._progress.update(self._task, completed=done)
         if done % self.log_every:
             return
         seconds = (time.perf_counter() - self._since) / self._count
-        means = {name: round(float(total) / self._count, 5) for name, total in self._sums.items()}
+        means = {name: round(float(torch.stack(seen).mean()), 5) for name, seen in self._seen.items()}
         row = {"step": done, **means, "rate": round(rate, 8), "seconds_per_step": round(seconds, 4)}
         self._metrics.write(json.dumps(row) + "\n")
         self._metrics.flush()
@@ -75,7 +75,7 @@ class Logbook:
             self.console.print(
                 f"step {done} {1 / seconds:.2f} steps/s {text}", highlight=False, soft_wrap=True
             )
-        self._sums, self._count, self._since = {}, 0, time.perf_counter()
+        self._seen, self._count, self._since = {}, 0, time.perf_counter()
 
     def sheet(self, done: int, picture: Tensor) -> None:
         """Save a sample sheet, (3, H, W) in -1..1, as `samples/STEP.jpg`."""

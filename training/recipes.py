@@ -139,9 +139,9 @@ class Projected:
     feature_weight = 0.5
     segmentation_weight = 0.3
     obedience_weight = 15.0
-    stray_weight = 20.0
-    checkerboard_weight = 1.0
-    unrest_weight = 2.0
+    stray_weight = 10.0
+    checkerboard_weight = 2.0
+    unrest_weight = 10.0
     patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
@@ -213,9 +213,12 @@ class Projected:
             # Asked of the picture as it was before the shared augmentation changed its colors.
             "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
             "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
-            "checkerboard": losses.checkerboard(fake, batch.photo, batch.valid),
-            "unrest": losses.unrest(fake, seen.one_hot, colored),
         }
+        if batch.close_up.all():
+            # The faults these are for show at a picture's own resolution alone; asked of smaller ones, too,
+            # they cost those some of their texture.
+            terms["checkerboard"] = losses.checkerboard(fake, batch.photo, batch.valid)
+            terms["unrest"] = losses.unrest(fake, seen.one_hot, colored)
         weights = {
             "g": 1.0,
             "g_patch": self.patch_weight,
