@@ -75,15 +75,15 @@ def test_a_settled_generator_works_as_in_use() -> None:
     norm = next(m for m in trainer.generator.modules() if isinstance(m, nn.BatchNorm2d))
     normal: list[bool] = []
     norm.register_forward_hook(lambda module, given, made: normal.append(is_normal(made)))
-    before: list[torch.Tensor] = []
+    means: list[torch.Tensor] = []
     for _ in range(6):
         trainer.step(batch)
         assert norm.running_mean is not None
-        before.append(norm.running_mean.clone())
+        means.append(norm.running_mean.clone())
     assert normal == [True] * 3 + [False] * 3, "statistics of three steps are not those of the batch"
-    assert not torch.equal(before[1], before[2]) and torch.equal(before[2], before[5])
+    assert not torch.equal(means[1], means[2]) and torch.equal(means[2], means[5])
     in_use = trainer.averaged_generator(iter([]))
-    assert any(torch.equal(buffer, before[5]) for buffer in in_use.buffers())
+    assert any(torch.equal(buffer, means[5]) for buffer in in_use.buffers())
 
 
 def test_what_shows_in_close_ups_alone_is_asked_of_them_alone() -> None:

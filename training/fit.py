@@ -31,7 +31,7 @@ from training.recipes import RECIPES, Settings, colored_classes
 
 CHECKPOINT_NAME = "checkpoint.pt"
 OPTIONS_NAME = "options.json"
-# BatchNorm statistics of the averaged generator come from this many batches.
+# BatchNorm statistics of an averaged generator that has not settled on any come from this many batches.
 STATISTICS_BATCHES = 40
 SHEET_ROWS = 8
 
@@ -270,7 +270,7 @@ def make_samples(material: Material, options: FitOptions, settings: Settings) ->
 
 
 def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> torch.nn.Module:
-    """The averaged generator, its BatchNorm statistics from a fixed set of samples."""
+    """The averaged generator; its BatchNorm statistics are settled, or those of a fixed set of samples."""
     samples = make_samples(material, options, trainer.recipe.settings)
     count = min(STATISTICS_BATCHES, options.steps)
     return trainer.averaged_generator(data.batches(samples, 0, count, options.batch_size))
