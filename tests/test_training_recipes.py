@@ -86,6 +86,19 @@ def test_a_settled_generator_works_as_in_use() -> None:
     assert any(torch.equal(buffer, means[5]) for buffer in in_use.buffers())
 
 
+def test_the_parser_is_shown_black_wedges_and_grey_ones() -> None:
+    trainer = Trainer(RECIPES["projected"](FACADES), Schedule(9), 0, torch.device("cpu"), "fp32", World())
+    batch = batch_with_wedge()
+    shown: list[set[float]] = []
+    trainer.parser.register_forward_pre_hook(
+        lambda module, given: shown.append(set(given[0][~batch.valid.expand_as(given[0])].tolist()))
+    )
+    bright = replace(batch, photo=torch.where(batch.valid, batch.photo, 1.0))
+    for _ in range(8):
+        trainer.step(bright)
+    assert all(len(levels) == 1 for levels in shown) and set().union(*shown) == {-1.0, 0.0}
+
+
 def test_what_shows_in_close_ups_alone_is_asked_of_them_alone() -> None:
     recipe: Recipe = RECIPES["projected"](FACADES)
     batch = batch_with_wedge()

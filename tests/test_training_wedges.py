@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.wedges import valid_pixels
+from training.wedges import valid_pixels, without_wedges
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -45,3 +45,26 @@ def test_dark_areas_inside_the_photo_stay() -> None:
     photo = picture()
     photo[40:60, 40:60] = 0
     assert valid_pixels(photo).all()
+
+
+def test_the_black_rim_of_a_grey_wedge_is_no_part_of_the_photo_either() -> None:
+    photo = picture()
+    photo[:, :20] = 0
+    photo[:, :18] = 130
+    photo[40:60, 21:50] = 0  # a door beside it
+    valid = valid_pixels(photo)
+    assert not valid[:, :20].any()
+    assert valid[:40, 30:].all() and valid[40:60, 30:50].all()
+
+
+def test_the_nearest_colors_take_the_place_of_a_wedge() -> None:
+    photo = np.full((96, 96, 3), 230, np.uint8)
+    photo[48:] = (150, 100, 50)
+    photo[:30, :30] = photo[66:, 66:] = 0
+    valid = valid_pixels(photo)
+    found = without_wedges(photo, valid)
+    assert np.array_equal(found[valid], photo[valid])
+    assert np.abs(found[~valid].astype(int).min(0) - (150, 100, 50)).max() <= 2
+    assert np.abs(found[:20, :20].astype(int) - 230).max() <= 2
+    whole = picture()
+    assert without_wedges(whole, valid_pixels(whole)) is whole

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from facadegen.palettes import FACADES, LabelSet, load_label_set
 from training.losses import mean_class_colors
 from training.repaint import Repaint
 from training.vision import tv_tensors, v2
-from training.wedges import valid_pixels
+from training.wedges import valid_pixels, without_wedges
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 PALETTE_FILE = "palette.json"
@@ -190,6 +190,16 @@ def read_pairs(
             pairs.append(pair)
             on_read(len(pairs), len(files))
     return pairs
+
+
+def filled(pair: Pair) -> Pair:
+    """The pair with something like a photo in place of its wedges.
+
+    Where a photo is not valid its generated picture shows it, too, so there a discriminator takes no side: a
+    generator would learn from black wedges that black corners are safe.
+    """
+    photo = without_wedges(pair.photo.permute(1, 2, 0).numpy(), pair.valid.numpy())
+    return replace(pair, photo=torch.from_numpy(photo).permute(2, 0, 1).contiguous())
 
 
 def fingerprint(pairs: list[Pair]) -> str:

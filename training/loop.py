@@ -181,7 +181,9 @@ class Trainer:
         optimizer.step()
 
     def _parser_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        photo = batch.photo.contiguous(memory_format=torch.channels_last)
+        # Photos that styles are read from may have wedges, black ones or grey ones.
+        wedges = -torch.rand((), device=self.device).round()
+        photo = torch.where(batch.valid, batch.photo, wedges).contiguous(memory_format=torch.channels_last)
         logits = self.parser(photo).float()
         # Nearest: the class at each cell's corner.
         classes, valid = batch.classes[:, ::4, ::4], batch.valid[:, 0, ::4, ::4]

@@ -1,4 +1,4 @@
-"""Wedges: the black or grey corners that rectification left in photos; no loss may see them."""
+"""Wedges: the black or grey corners that rectification left in photos; no loss may see them, and no judge."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,10 @@ _MIN_FRACTION = 0.001
 _GREY_SPREAD = 12
 # Corners are looked at a little inside: where two halves of a picture meet, each bleeds into the other.
 _INSET_PX = 2
+# Grey wedges were painted over black ones and leave a rim of them, so wide at most, of the shorter side.
+_RIM = 0.03
+_BLACK = 48
+_BLUR = 0.06  # of the shorter side, too
 
 
 def valid_pixels(photo: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -31,5 +35,24 @@ def valid_pixels(photo: NDArray[np.uint8]) -> NDArray[np.bool_]:
         wedge = regions == regions[y, x]
         if wedge.sum() >= _MIN_FRACTION * h * w:
             # Resampling leaves a dark fringe one or two pixels wide.
-            valid &= ~ndimage.binary_dilation(wedge, iterations=2)
+            wedge = ndimage.binary_dilation(wedge, iterations=2)
+            if corner.max() > _BLACK:
+                near = ndimage.distance_transform_edt(~wedge) <= _RIM * min(h, w)
+                wedge = ndimage.binary_propagation(wedge, mask=wedge | near & (photo.max(2) <= _BLACK))
+                wedge = ndimage.binary_dilation(wedge, iterations=2)
+            valid &= ~wedge
     return valid
+
+
+def without_wedges(photo: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The photo, uint8 (H, W, 3), with the nearest colors, blurred, in place of its wedges.
+
+    valid: bool (H, W), where the photo shows something.
+    """
+    if valid.all() or not valid.any():
+        return photo
+    rows, columns = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    blurred, side = photo[rows, columns], round(_BLUR * min(valid.shape)) + 1
+    for _ in range(3):  # nearly a Gaussian, and much faster
+        blurred = ndimage.uniform_filter(blurred, (side, side, 1))
+    return np.where(valid[..., None], photo, blurred)
