@@ -177,8 +177,9 @@ def read_pairs(
     split: str,
     label_set: LabelSet,
     on_read: Callable[[int, int], None] = lambda done, n: None,
+    prepare: Callable[[Pair], Pair] = lambda pair: pair,
 ) -> list[Pair]:
-    """Decode every pair of a split of all folders; `on_read(done, total)` is called after each.
+    """Decode and prepare every pair of a split of all folders; `on_read(done, total)` is called after each.
 
     Raises:
         TrainingError: as `find_pairs` and `read_pair`.
@@ -186,7 +187,7 @@ def read_pairs(
     files = [pair for folder in folders for pair in find_pairs(folder, split)]
     pairs = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for pair in pool.map(lambda f: read_pair(f, label_set), files):
+        for pair in pool.map(lambda f: prepare(read_pair(f, label_set)), files):
             pairs.append(pair)
             on_read(len(pairs), len(files))
     return pairs

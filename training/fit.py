@@ -250,7 +250,7 @@ def read_material(folders: tuple[Path, ...], console: Console | None) -> Materia
         def on_read(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        train = [data.filled(pair) for pair in data.read_pairs(folders, "train", label_set, on_read)]
+        train = data.read_pairs(folders, "train", label_set, on_read, data.filled)
         with_val = tuple(folder for folder in folders if (folder / "val").is_dir())
         val = data.read_pairs(with_val, "val", label_set, on_read)
     return Material(label_set, train, val, data.color_sets(train, len(label_set.classes)))

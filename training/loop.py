@@ -29,7 +29,7 @@ class Schedule:
     """Learning rate over the steps: cycles of a linear ramp, a constant part and half a cosine down.
 
     A run that ended may start over from what it has learnt: a warm restart (SGDR, Loshchilov and Hutter 2017,
-    arXiv 1608.03983), at each of `restarts`.
+    arXiv 1608.03983), at each of `restarts`. From `settle_from` of a cycle on BatchNorm statistics stay.
     """
 
     steps: int

@@ -20,7 +20,7 @@ def valid_pixels(photo: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where a photo shows something: bool (H, W), False in flat black or grey wedges at the corners.
 
     photo: uint8 (H, W, 3). A wedge is a connected area that touches the border, of the nearly constant color
-    of a corner, which is grey, on at least a thousandth of the picture.
+    of a corner, which is grey, on at least a thousandth of the picture; a black rim around it belongs to it.
     """
     h, w = photo.shape[:2]
     valid = np.ones((h, w), bool)
