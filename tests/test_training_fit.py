@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from facadegen import generator
 from facadegen.device import limit_threads
+from facadegen.errors import TrainingError
 from facadegen.torchscript import quiet
-from training import checkpoint, fit
+from training import checkpoint, fit, recipes
+from training.data import label_set_of
 from training.distributed import World, average_gradients, share_buffers
 from training.logbook import Logbook, read_metrics
+from training.pretrained import read_pretrained
 
 ROOT = Path(__file__).parents[1]
 
@@ -207,6 +212,60 @@ def test_a_finished_run_goes_on_from_a_restart(finished: Path, pairs_folder: Pat
     assert card.training["steps"] == 5 and card.training["restarts"] == [3]
 
 
+def test_a_run_starts_from_a_weights_file(finished: Path, pairs_folder: Path, tmp_path: Path) -> None:
+    """Its first steps teach the discriminators alone: two of them give the same pictures back."""
+    out = tmp_path / "on.pt"
+    assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=2)) == 0
+    before, after = (generator.load(path, device="cpu", precision="fp32") for path in (finished, out))
+    classes = np.random.default_rng(0).integers(0, 12, (1, 64, 64), np.uint8)
+    pictures = [made.generate(classes, finished_colors(made)) for made in (before, after)]
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
+    start = after.card.training["start_from"]
+    assert start["commits"] and len(start["sha256"]) == 64
+    metrics = read_metrics(out.with_suffix(""))
+    assert "d" in metrics[0] and "g" not in metrics[0] and "l1" not in metrics[0]
+
+
+def test_a_run_that_starts_from_weights_teaches_the_generator_after_its_discriminators(
+    finished: Path, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(recipes.Projected.settings, warmup_steps=1)
+    monkeypatch.setattr(recipes.Projected, "settings", settings)
+    out = tmp_path / "on.pt"
+    assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=2)) == 0
+    first, second = read_metrics(out.with_suffix(""))
+    assert "g" not in first and "g" in second
+    heads = []
+    for path in (finished, out):
+        with quiet():
+            heads.append(torch.jit.load(path).state_dict()["network.head.weight"])
+    assert not torch.equal(*heads)
+
+
+def test_a_run_goes_on_from_the_weights_that_it_started_from_alone(
+    finished: Path, pairs_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "on.pt"
+    assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1)) == 0
+    assert run_fit(arguments(pairs_folder, out, steps=1)) == 2
+    assert "another start_from" in capfd.readouterr().err
+
+
+def test_weights_of_another_recipe_are_no_start(
+    finished: Path, pairs_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"recipe": "pix2pix", "size_px": 256, "steps": 1}
+    assert run_fit(arguments(pairs_folder, tmp_path / "on.pt", start_from=finished, **changes)) == 2
+    assert f"{finished}: has other networks than the recipe 'pix2pix'" in capfd.readouterr().err
+
+
+def test_weights_for_other_classes_are_no_start(finished: Path, pairs_folder: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(pairs_folder, tmp_path / "own")
+    (data / "palette.json").write_text('{"wall": "#0000aa", "window": "#0055ff"}', encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"has the classes background, .*; the data has wall, window"):
+        read_pretrained(finished, label_set_of((data,)))
+
+
 def test_a_run_with_another_schedule_behind_it_is_refused(
     finished: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,6 +353,10 @@ def test_a_term_is_averaged_over_the_steps_that_have_it(tmp_path: Path) -> None:
             logbook.step(step, {name: torch.tensor(value) for name, value in terms.items()}, 0.1)
     (row,) = read_metrics(tmp_path)
     assert (row["a"], row["b"]) == (2.0, 8.0)
+
+
+def finished_colors(made: generator.Generator) -> NDArray[np.float32]:
+    return made.color_sets[:1]
 
 
 def rates_of(schedule: fit.loop.Schedule) -> list[float]:

@@ -6,7 +6,14 @@ from torch import nn
 
 from facadegen.palettes import FACADES
 from training.networks.features import ProjectedFeatures
-from training.networks.lean_unet import LeanUNet, UpConvolution, UpPatches, folded, periodic_noise
+from training.networks.lean_unet import (
+    LeanUNet,
+    UpConvolution,
+    UpPatches,
+    folded,
+    load_folded,
+    periodic_noise,
+)
 from training.networks.parser import FacadeParser
 from training.networks.pix2pix_unet import Pix2PixUNet
 from training.networks.scripted import ScriptedGenerator
@@ -64,6 +71,29 @@ def test_folding_changes_no_picture_and_saves_work() -> None:
     assert torch.allclose(network(classes, colors, 32, 64), quick(classes, colors, 32, 64), atol=1e-5)
     kinds = [type(module) for module in quick.modules()]
     assert kinds.count(nn.ConvTranspose2d) == 4 and UpConvolution not in kinds and UpPatches not in kinds
+
+
+def test_a_folded_network_unfolds_to_one_that_can_be_trained() -> None:
+    """The same pictures, from weights of the size that random ones have."""
+    trained, other = small_lean(), LeanUNet(COLORED, widths=(8, 8, 8, 8), detail_width=8)
+    for module in trained.modules():
+        if isinstance(module, UpConvolution | UpPatches):
+            module[0].weight.mul_(0.01)  # type: ignore[operator]
+    sizes = {name: p.square().mean() for name, p in other.named_parameters() if name.startswith("up")}
+    load_folded(other, folded(trained).state_dict())
+    classes, colors = blocky_classes(128, 128), torch.rand(1, 12, 3)
+    expected = trained(classes, colors, 3, 5)
+    assert torch.allclose(other.eval()(classes, colors, 3, 5), expected, atol=1e-4)
+    for name, parameter in other.named_parameters():
+        if name in sizes and parameter.dim() == 4:
+            assert torch.isclose(parameter.square().mean(), sizes[name], rtol=1e-3)
+
+
+def test_parameters_that_do_not_fit_are_refused() -> None:
+    state = folded(small_lean()).state_dict()
+    state.pop("up8.0.bias")
+    with pytest.raises(RuntimeError, match=r"up8\.0\.bias"):
+        load_folded(small_lean(), state)
 
 
 def test_colors_are_not_rounded_in_half_precision() -> None:

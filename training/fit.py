@@ -27,6 +27,7 @@ from training.distributed import World, joined
 from training.export import export, source_commit
 from training.logbook import Logbook, sample_sheet
 from training.options import FitOptions
+from training.pretrained import Pretrained, read_pretrained
 from training.recipes import RECIPES, Settings, colored_classes
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -51,16 +52,19 @@ class Material:
 @dataclass(frozen=True)
 class Origin:
     """What a run is made from. data: fingerprint of the train pairs. commits: of the code, one after another.
+    start: the networks it began with, where these were not random.
 
     The commits are those the run was started and resumed at, not the one it happens to end at.
     """
 
     data: str
     commits: list[str]
+    start: Pretrained | None
 
     def shape(self, options: FitOptions, done: int) -> dict[str, Any]:
         """What a run resumed after `done` steps must share with the one it goes on with, its data too."""
-        return options.what_shapes_the_weights(done) | {"data": self.data}
+        start = None if self.start is None else self.start.sha256
+        return options.what_shapes_the_weights(done) | {"data": self.data, "start_from": start}
 
 
 @app.default
@@ -69,6 +73,7 @@ def fit(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
+    start_from: Path | None = None,
     recipe: Literal["projected", "pix2pix"] = "projected",
     steps: int = 9200,
     restarts: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
@@ -96,6 +101,8 @@ def fit(
         The weights file to write.
     run_dir
         The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
+    start_from
+        A weights file whose networks go on learning, in place of random ones; one that you trust.
     recipe
         `projected` looks through an ImageNet network; `pix2pix` is the paper's.
     steps
@@ -131,6 +138,7 @@ def fit(
             data=data,
             out=out,
             run=run_dir or Path("runs", out.stem),
+            start_from=start_from,
             recipe=recipe,
             steps=steps,
             restarts=restarts,
@@ -174,12 +182,15 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
         )
     if options.batch_size % world.size:
         raise TrainingError(f"--batch-size {options.batch_size} cannot be shared by {world.size} processes")
+    start = None if options.start_from is None else read_pretrained(options.start_from, material.label_set)
     if dry_run:
         return 0
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe](material.label_set)
     trainer = loop.Trainer(recipe, options.schedule, options.seed, device, precision, world)
-    origin = Origin(data.fingerprint(material.train), [source_commit()])
+    if start is not None:
+        begin(trainer, options, start)
+    origin = Origin(data.fingerprint(material.train), [source_commit()], start)
     resume(trainer, options, origin, world)
     stop = stop_on_signals()
     samples = make_samples(material, options, recipe.settings)
@@ -285,6 +296,7 @@ def write_weights(
         TrainingError: as `export`.
     """
     network = trainer.recipe.generator
+    start = origin.start
     card = Card(
         label_set=material.label_set,
         native_size_px=options.size_px,
@@ -305,10 +317,25 @@ def write_weights(
             "torch": torch.__version__,
             "commits": origin.commits,
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        },
+        }
+        | ({} if start is None else {"start_from": start.training | {"sha256": start.sha256}}),
     )
     sets = data.usual_sets(material.color_sets, trainer.recipe.colored)
     export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
+
+
+def begin(trainer: loop.Trainer, options: FitOptions, start: Pretrained) -> None:
+    """Put pretrained networks in the place of random ones.
+
+    Raises:
+        TrainingError: they are of another recipe.
+    """
+    try:
+        trainer.start_from(start.generator, start.parser)
+    except RuntimeError as error:  # torch names parameters that do not fit
+        raise TrainingError(
+            f"has other networks than the recipe {options.recipe!r}", options.start_from
+        ) from error
 
 
 def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: World) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from training import losses
 from training.data import Batch, mix_seeds
 from training.distributed import World, agreed, average_gradients, share_buffers
+from training.networks.lean_unet import load_folded
 from training.networks.parser import FacadeParser, seen_colors
 from training.recipes import Recipe
 
@@ -94,8 +95,22 @@ class Trainer:
             "parser": torch.optim.AdamW(self.parser.parameters(), PARSER_RATE, weight_decay=1e-2),
         }
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        self.pretrained = False
         self.done = 0
         self.seconds = 0.0
+
+    def start_from(self, generator: Mapping[str, Tensor], parser: Mapping[str, Tensor]) -> None:
+        """Begin with networks that are trained, in place of random ones: states as weights files have them.
+
+        Their statistics are settled, and stay. The discriminators, which weights files do not have, get to
+        know the generator's pictures before it learns from them.
+
+        Raises:
+            RuntimeError: states of other networks.
+        """
+        load_folded(self.generator, generator)
+        self.parser.load_state_dict(parser)
+        self.pretrained = True
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One step of all networks; the loss terms, scalars."""
@@ -108,7 +123,8 @@ class Trainer:
         top, left = (int(x) for x in torch.randint(0, 4096, (2,)))
         with self._autocast():
             fake = batch.windows(self.generator(batch.context, batch.colors, top, left))
-        if self.done < self.recipe.settings.warmup_steps:
+        warming_up = self.done < self.recipe.settings.warmup_steps
+        if warming_up and not self.pretrained:
             loss, terms = self.recipe.reconstruction_loss(batch, fake)
             self._minimise("generator", self.generator, loss)
         else:
@@ -116,12 +132,13 @@ class Trainer:
                 seen = self.recipe.compare(batch, fake)
                 loss, terms = self.recipe.discriminator_loss(batch, fake, seen)
             self._minimise("discriminator", self.discriminator, loss)
-            self.discriminator.requires_grad_(False)
-            with self._autocast():
-                loss, more = self.recipe.generator_loss(batch, fake, seen)
-            self._minimise("generator", self.generator, loss)
-            self.discriminator.requires_grad_(True)
-            terms |= more
+            if not warming_up:
+                self.discriminator.requires_grad_(False)
+                with self._autocast():
+                    loss, more = self.recipe.generator_loss(batch, fake, seen)
+                self._minimise("generator", self.generator, loss)
+                self.discriminator.requires_grad_(True)
+                terms |= more
         with self._autocast():
             loss, more = self._parser_loss(batch)
         self._minimise("parser", self.parser, loss)
@@ -206,7 +223,7 @@ class Trainer:
                 group["lr"] = self.rates[name] * factor
 
     def _settled(self, step: int) -> bool:
-        return self.recipe.settings.settles and self.schedule.settled(step)
+        return self.recipe.settings.settles and (self.pretrained or self.schedule.settled(step))
 
     def _normalize(self) -> None:
         """Have BatchNorms go by each batch at first, and then by the statistics that they have come to.

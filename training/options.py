@@ -21,6 +21,7 @@ class FitOptions:
     data: tuple[Path, ...]
     out: Path
     run: Path
+    start_from: Path | None
     recipe: str
     steps: int
     restarts: tuple[int, ...]
@@ -52,7 +53,9 @@ class FitOptions:
 
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)
-        return fields | {"data": [str(p) for p in self.data], "out": str(self.out), "run": str(self.run)}
+        start = None if self.start_from is None else str(self.start_from)
+        paths = {"data": [str(p) for p in self.data], "out": str(self.out), "run": str(self.run)}
+        return fields | paths | {"start_from": start}
 
     @property
     def schedule(self) -> Schedule:

@@ -27,7 +27,7 @@ class Settings:
     generator_rate: float
     discriminator_rate: float
     betas: tuple[float, float]
-    warmup_steps: int  # of reconstruction alone
+    warmup_steps: int  # of reconstruction alone; from a pretrained generator on, of its discriminators alone
     close_up_every: int  # of so many steps one is of close-ups; 0: none
     other_colors: float  # the part of the samples painted with another facade's colors
     repainted: float  # the part of the samples in colors that photos hardly show

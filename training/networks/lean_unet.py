@@ -1,6 +1,7 @@
 """The `projected` recipe's generator: a U-Net that only adds what makes a picture of painted label maps."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,16 @@ class UpConvolution(nn.Sequential):
         transposed.bias = fused.bias
         return nn.Sequential(transposed, nn.ReLU(inplace=True))
 
+    @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Do again what a folded one with this weight (inputs, outputs, 4, 4) and bias does."""
+        convolution, norm, _ = self
+        assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        # What `folded` does to each side of a kernel, the other way round.
+        back = torch.linalg.pinv(weight.new_tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]))
+        kernels = (back @ weight @ back.T).transpose(0, 1).flip(2, 3)
+        convolution.weight.copy_(_scaled(kernels, convolution.weight, norm, bias, (1, 2, 3)))
+
 
 class UpPatches(nn.Sequential):
     """Twice the resolution, a 2x2 patch from each pixel, normalised alike at its four places."""
@@ -64,6 +75,13 @@ class UpPatches(nn.Sequential):
         convolution, norm = self
         assert isinstance(convolution, nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d)
         return fuse_conv_bn_eval(convolution, norm, transpose=True).requires_grad_(False)
+
+    @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Do again what a folded one with this weight (inputs, outputs, 2, 2) and bias does."""
+        convolution, norm = self
+        assert isinstance(convolution, nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d)
+        convolution.weight.copy_(_scaled(weight, convolution.weight, norm, bias, (0, 2, 3)))
 
 
 class ResidualBlock(nn.Module):
@@ -203,6 +221,22 @@ class LeanUNet(nn.Module):
         return flat.add_(F.pixel_shuffle(self.head(x), 2))
 
 
+def _scaled(
+    weight: Tensor, random: Tensor, norm: nn.BatchNorm2d, bias: Tensor, dims: tuple[int, ...]
+) -> Tensor:
+    """The weight at the size that random ones begin with, output by output; the norm makes up for it.
+
+    Optimizers take steps of the same length whatever a weight's size. dims: all but the outputs.
+    """
+    size = weight.square().mean(dims).sqrt() / random.square().mean().sqrt()
+    size = torch.where(size > 0, size, 1.0)
+    norm.reset_running_stats()
+    norm.running_var.fill_(1 - norm.eps)  # type: ignore[union-attr]
+    norm.weight.copy_(size)
+    norm.bias.copy_(bias)
+    return weight / size.view([1 if dim in dims else -1 for dim in range(4)])
+
+
 def folded(network: nn.Module) -> nn.Module:
     """A copy for use, in evaluation mode, of any network: the same pictures, upsampling for less work."""
     copied = copy.deepcopy(network).eval()
@@ -211,3 +245,22 @@ def folded(network: nn.Module) -> nn.Module:
             if isinstance(child, UpConvolution | UpPatches):
                 setattr(parent, name, child.folded())
     return copied
+
+
+def load_folded(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put the parameters of a `folded` copy into any network of the same kind: it makes the same pictures.
+
+    Raises:
+        RuntimeError: parameters that are missing, too many or of another shape.
+    """
+    own = network.state_dict()
+    rest = dict(state)
+    for name, module in network.named_modules():
+        if isinstance(module, UpConvolution | UpPatches):
+            folded_name = f"{name}.0" if isinstance(module, UpConvolution) else name
+            try:
+                module.unfold(rest.pop(f"{folded_name}.weight"), rest.pop(f"{folded_name}.bias"))
+            except KeyError as error:
+                raise RuntimeError(f"no parameter {error}") from None
+            rest |= {key: value for key, value in own.items() if key.startswith(f"{name}.")}
+    network.load_state_dict(rest)
