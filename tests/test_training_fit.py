@@ -229,7 +229,7 @@ def test_a_run_starts_from_a_weights_file(finished: Path, pairs_folder: Path, tm
 def test_a_run_that_starts_from_weights_teaches_the_generator_after_its_discriminators(
     finished: Path, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(recipes.Projected.settings, warmup_steps=1)
+    settings = replace(recipes.Projected.settings, acquaint_steps=1)
     monkeypatch.setattr(recipes.Projected, "settings", settings)
     out = tmp_path / "on.pt"
     assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=2)) == 0

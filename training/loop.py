@@ -21,6 +21,9 @@ from training.recipes import Recipe
 PARSER_RATE = 1e-3
 PARSER_COLOR_WEIGHT = 10.0
 EMA_DECAY = 0.998
+# What the generator's rate is multiplied by where it is pretrained: it must not forget what it learnt from
+# discriminators that knew more than the new ones do.
+PRETRAINED_RATE = 1 / 3
 # Of the statistics of BatchNorms: those that a cycle settles on are the mean of some fifty batches.
 STATISTICS_MOMENTUM = 0.02
 
@@ -110,6 +113,7 @@ class Trainer:
         """
         load_folded(self.generator, generator)
         self.parser.load_state_dict(parser)
+        self.rates["generator"] *= PRETRAINED_RATE
         self.pretrained = True
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -123,8 +127,8 @@ class Trainer:
         top, left = (int(x) for x in torch.randint(0, 4096, (2,)))
         with self._autocast():
             fake = batch.windows(self.generator(batch.context, batch.colors, top, left))
-        warming_up = self.done < self.recipe.settings.warmup_steps
-        if warming_up and not self.pretrained:
+        settings = self.recipe.settings
+        if not self.pretrained and self.done < settings.warmup_steps:
             loss, terms = self.recipe.reconstruction_loss(batch, fake)
             self._minimise("generator", self.generator, loss)
         else:
@@ -132,7 +136,7 @@ class Trainer:
                 seen = self.recipe.compare(batch, fake)
                 loss, terms = self.recipe.discriminator_loss(batch, fake, seen)
             self._minimise("discriminator", self.discriminator, loss)
-            if not warming_up:
+            if not self.pretrained or self.done >= settings.acquaint_steps:
                 self.discriminator.requires_grad_(False)
                 with self._autocast():
                     loss, more = self.recipe.generator_loss(batch, fake, seen)

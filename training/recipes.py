@@ -27,7 +27,8 @@ class Settings:
     generator_rate: float
     discriminator_rate: float
     betas: tuple[float, float]
-    warmup_steps: int  # of reconstruction alone; from a pretrained generator on, of its discriminators alone
+    warmup_steps: int  # of reconstruction alone
+    acquaint_steps: int  # of the discriminators alone, where the generator is pretrained
     close_up_every: int  # of so many steps one is of close-ups; 0: none
     other_colors: float  # the part of the samples painted with another facade's colors
     repainted: float  # the part of the samples in colors that photos hardly show
@@ -61,6 +62,7 @@ class Pix2Pix:
         discriminator_rate=2e-4,
         betas=(0.5, 0.999),
         warmup_steps=0,
+        acquaint_steps=600,
         close_up_every=0,
         other_colors=0.0,
         repainted=0.0,
@@ -128,6 +130,7 @@ class Projected:
         discriminator_rate=3e-4,
         betas=(0.0, 0.99),
         warmup_steps=200,
+        acquaint_steps=600,
         close_up_every=2,
         other_colors=0.4,
         repainted=0.3,
