@@ -235,11 +235,13 @@ def test_a_run_that_starts_from_weights_teaches_the_generator_after_its_discrimi
     assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=2)) == 0
     first, second = read_metrics(out.with_suffix(""))
     assert "g" not in first and "g" in second
-    heads = []
-    for path in (finished, out):
-        with quiet():
-            heads.append(torch.jit.load(path).state_dict()["network.head.weight"])
-    assert not torch.equal(*heads)
+    assert second["rate"] == pytest.approx(read_metrics(finished.with_suffix(""))[1]["rate"] / 3)
+    with quiet():
+        before, after = (torch.jit.load(path).state_dict() for path in (finished, out))
+    assert not torch.equal(before["network.head.weight"], after["network.head.weight"])
+    # Statistics are settled: they stay, those of the parser, too.
+    for name in ("network.mix16.1.running_mean", "parser.mix16.1.running_var"):
+        assert torch.equal(before[name], after[name])
 
 
 def test_a_run_goes_on_from_the_weights_that_it_started_from_alone(

@@ -33,7 +33,8 @@ class Schedule:
     """Learning rate over the steps: cycles of a linear ramp, a constant part and half a cosine down.
 
     A run that ended may start over from what it has learnt: a warm restart (SGDR, Loshchilov and Hutter 2017,
-    arXiv 1608.03983), at each of `restarts`. From `settle_from` of a cycle on BatchNorm statistics stay.
+    arXiv 1608.03983), at each of `restarts`. From `settle_from` of a cycle on BatchNorm statistics stay:
+    0..1, 0 for networks that begin with settled ones.
     """
 
     steps: int
@@ -105,8 +106,8 @@ class Trainer:
     def start_from(self, generator: Mapping[str, Tensor], parser: Mapping[str, Tensor]) -> None:
         """Begin with networks that are trained, in place of random ones: states as weights files have them.
 
-        Their statistics are settled, and stay. The discriminators, which weights files do not have, get to
-        know the generator's pictures before it learns from them.
+        The discriminators, which weights files do not have, get to know the generator's pictures before it
+        learns from them.
 
         Raises:
             RuntimeError: states of other networks.
@@ -227,7 +228,7 @@ class Trainer:
                 group["lr"] = self.rates[name] * factor
 
     def _settled(self, step: int) -> bool:
-        return self.recipe.settings.settles and (self.pretrained or self.schedule.settled(step))
+        return self.recipe.settings.settles and self.schedule.settled(step)
 
     def _normalize(self) -> None:
         """Have BatchNorms go by each batch at first, and then by the statistics that they have come to.

@@ -59,6 +59,8 @@ class FitOptions:
 
     @property
     def schedule(self) -> Schedule:
+        if self.start_from is not None:
+            return Schedule(self.steps, self.restarts, settle_from=0)
         return Schedule(self.steps, self.restarts)
 
     def what_shapes_the_weights(self, done: int) -> dict[str, Any]:
