@@ -250,7 +250,7 @@ def test_a_run_goes_on_from_the_weights_that_it_started_from_alone(
     out = tmp_path / "on.pt"
     assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1)) == 0
     assert run_fit(arguments(pairs_folder, out, steps=1)) == 2
-    assert "another start_from" in capfd.readouterr().err
+    assert "holds a run with another schedule, start_from" in capfd.readouterr().err
 
 
 def test_weights_of_another_recipe_are_no_start(
