@@ -120,6 +120,13 @@ def test_a_touch_up_strengthens_the_finest_detail_and_weakens_the_next() -> None
     assert torch.allclose(touch_up(across), touch_up(wave(2)).transpose(2, 3), atol=1e-6)
 
 
+def test_a_touch_up_leaves_checkerboards_as_faint_as_they_are() -> None:
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(48), indexing="ij")
+    checkerboard = (0.1 - 0.2 * ((rows + columns) % 2)).expand(1, 3, -1, -1)
+    gain = (TouchUp()(checkerboard) / checkerboard)[..., 3:-3, 3:-3]
+    assert gain.max() < 1.05
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_touch_up_leaves_flat_colors_whatever_the_precision_of_weights(dtype: torch.dtype) -> None:
     flat = torch.tensor([0.9, -0.3, 0.02]).view(1, 3, 1, 1).expand(2, -1, 16, 24)
