@@ -52,9 +52,8 @@ def band_kernel(gains: tuple[float, float, float]) -> Tensor:
     finer = _blur(BLURS_PX[0] ** 2, around)
     coarser = _blur(BLURS_PX[0] ** 2 + BLURS_PX[1] ** 2, around)
     whole = finest * (one - finer) + next_one * (finer - coarser) + coarser
-    alternation = torch.tensor(
-        [-0.25, 0.5, -0.25], dtype=torch.float64
-    )  # lets through what alternates, whole
+    # Lets through whole what alternates from pixel to pixel, and nothing of what is flat.
+    alternation = torch.tensor([-0.25, 0.5, -0.25], dtype=torch.float64)
     middle = slice(around - 1, around + 2)
     whole[middle, middle] += (checkerboard - finest) * torch.outer(alternation, alternation)
     kept = slice(around - RADIUS_PX, around + RADIUS_PX + 1)
