@@ -119,6 +119,7 @@ class Seen:
     small_classes: Tensor  # (N, H / 4, W / 4)
     small_valid: Tensor  # float (N, H / 4, W / 4)
     weight: Tensor  # (K,)
+    place_weight: Tensor  # (N, 1, H / 4, W / 4)
 
 
 class Projected:
@@ -145,14 +146,14 @@ class Projected:
     stray_weight = 10.0
     checkerboard_weight = 2.0
     unrest_weight = 10.0
-    patch_weight = 0.5
+    patch_weight = 0.75
 
     def __init__(self, label_set: LabelSet) -> None:
         self.n_classes = len(label_set.classes)
         self.colored = colored_classes(label_set)
         self.generator: Generator = LeanUNet(self.colored)
         self.judge = ProjectedDiscriminator(self.n_classes)
-        self.patch_judge = PatchDiscriminator(3 + self.n_classes, width=24, layers=2, widest=2, spectral=True)
+        self.patch_judge = PatchDiscriminator(3 + self.n_classes, width=32, layers=2, widest=2, spectral=True)
         self.discriminator: nn.Module = nn.ModuleList([self.judge, self.patch_judge])
         self.frozen: nn.Module = ProjectedFeatures()
 
@@ -167,6 +168,7 @@ class Projected:
         fake_taps, fake_mixed = self.frozen(fake_seen)
         condition = one_hot(batch.classes, self.n_classes)
         small = F.avg_pool2d(condition, 4)
+        weight = losses.class_weights(batch.classes, self.n_classes)
         return Seen(
             real_seen,
             fake_seen,
@@ -179,7 +181,8 @@ class Projected:
             condition,
             small.argmax(1),
             F.avg_pool2d(batch.valid.to(fake.dtype), 4)[:, 0].floor(),
-            losses.class_weights(batch.classes, self.n_classes),
+            weight,
+            losses.place_weights(small, weight),
         )
 
     def _condition(self, small: Tensor, colors: Tensor) -> Tensor:
@@ -188,7 +191,8 @@ class Projected:
     def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         mixed = [torch.cat([r, f.detach()]) for r, f in zip(seen.real_mixed, seen.fake_mixed, strict=True)]
         logits, classes = self.judge(mixed, torch.cat([seen.real_condition, seen.fake_condition]))
-        hinge = torch.stack([losses.hinge_discriminator(*x.float().chunk(2)) for x in logits]).mean()
+        place = seen.place_weight
+        hinge = torch.stack([losses.hinge_discriminator(x.float(), place) for x in logits]).mean()
         real_classes, fake_classes = classes.chunk(2)
         target = torch.full_like(seen.small_classes, self.n_classes)
         segmentation = losses.segmentation(
@@ -198,7 +202,7 @@ class Projected:
             torch.cat([seen.real_picture, seen.fake_picture.detach()]),
             torch.cat([seen.one_hot, seen.one_hot]),
         )
-        patches = losses.hinge_discriminator(*patch.float().chunk(2))
+        patches = losses.hinge_discriminator(patch.float(), place)
         loss = hinge + self.patch_weight * patches + self.segmentation_weight * segmentation
         return loss, {"d": hinge, "d_patch": patches, "d_seg": segmentation}
 
@@ -208,8 +212,8 @@ class Projected:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         colored = self.colored.to(fake.device)
         terms = {
-            "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
-            "g_patch": losses.hinge_generator(patch),
+            "g": torch.stack([losses.hinge_generator(x.float(), seen.place_weight) for x in logits]).mean(),
+            "g_patch": losses.hinge_generator(patch, seen.place_weight),
             "g_seg": losses.segmentation(classes, seen.small_classes, seen.weight, seen.small_valid),
             "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
