@@ -144,10 +144,11 @@ class Trainer:
                 self._minimise("generator", self.generator, loss)
                 self.discriminator.requires_grad_(True)
                 terms |= more
-        with self._autocast():
-            loss, more = self._parser_loss(batch)
-        self._minimise("parser", self.parser, loss)
-        terms |= more
+        if not batch.close_up.all():  # styles are read from photos of whole facades
+            with self._autocast():
+                loss, more = self._parser_loss(batch)
+            self._minimise("parser", self.parser, loss)
+            terms |= more
         self.average.update_parameters(self.generator)
         self.done += 1
         self.seconds += time.perf_counter() - started
