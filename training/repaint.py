@@ -56,9 +56,9 @@ class Repaint:
         """The photo (3, H, W) in 0..1 with the new colors for the chosen classes' means; their texture stays.
 
         classes: integer (H, W), K where the photo shows nothing; means: (K, 3), those of the photo. Contrast
-        shrinks with the room below or above the new mean, as that of darker paint does. Labels are jagged, and
-        a few pixels off: new colors end at edges of the photo near by, or a discriminator would learn that
-        outlines of labels are something photos have.
+        shrinks with the room below or above the new mean, as that of darker paint does. Labels are jagged and
+        a few pixels off: new colors end at edges of the photo near by, or discriminators would take outlines
+        of labels for something that photos have.
         """
         if not self.chosen.any():
             return photo * self.exposure
