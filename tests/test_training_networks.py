@@ -201,6 +201,22 @@ def test_the_color_of_an_uncolored_class_is_a_hint_alone() -> None:
     assert not network.paint(classes, colors, 0, 0)[1].any()  # the picture starts from grey
 
 
+def test_pictures_start_from_colors_without_the_label_maps_jagged_edges() -> None:
+    network = small_lean()
+    nn.init.zeros_(network.head.weight)
+    assert network.head.bias is not None
+    nn.init.zeros_(network.head.bias)
+    network.training = True  # of the whole: before the touch-up
+    colors = torch.zeros(1, 12, 3)
+    colors[:, 1] = 1.0
+    classes = torch.full((1, 64, 64), 1, dtype=torch.uint8)
+    classes[:, :, 32:] = 2
+    picture = network(classes, colors, 0, 0)[0, 0, 32]
+    assert picture[:28].eq(1).all() and picture[36:].eq(-1).all(), "flat colors are exact"
+    steps = picture[:-1] - picture[1:]
+    assert steps.min() >= 0 and 0 < steps.max() <= 1, "half of the step at most from pixel to pixel"
+
+
 def test_the_pix2pix_unet_ignores_colors_and_has_the_papers_size() -> None:
     network = Pix2PixUNet(12).eval()
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(54.4, abs=0.1)

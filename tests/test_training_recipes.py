@@ -99,6 +99,16 @@ def test_the_parser_is_shown_black_wedges_and_grey_ones() -> None:
     assert all(len(levels) == 1 for levels in shown) and set().union(*shown) == {-1.0, 0.0}
 
 
+def test_the_parser_learns_from_whole_facades_alone() -> None:
+    trainer = Trainer(RECIPES["projected"](FACADES), Schedule(9), 0, torch.device("cpu"), "fp32", World())
+    batch = batch_with_wedge()
+    before = {name: value.clone() for name, value in trainer.parser.state_dict().items()}
+    assert "parser" not in trainer.step(replace(batch, close_up=~batch.close_up))
+    assert all(torch.equal(before[name], value) for name, value in trainer.parser.state_dict().items())
+    assert "parser" in trainer.step(batch)
+    assert not torch.equal(before["head.weight"], trainer.parser.state_dict()["head.weight"])
+
+
 def test_what_shows_in_close_ups_alone_is_asked_of_them_alone() -> None:
     recipe: Recipe = RECIPES["projected"](FACADES)
     batch = batch_with_wedge()
