@@ -128,7 +128,7 @@ class Projected:
     settings = Settings(
         batch_size=4,
         generator_rate=3e-4,
-        discriminator_rate=3e-4,
+        discriminator_rate=6e-4,
         betas=(0.0, 0.99),
         warmup_steps=200,
         acquaint_steps=600,
@@ -141,8 +141,8 @@ class Projected:
     )
     l1_weight = 0.5
     feature_weight = 0.5
-    segmentation_weight = 0.3
-    obedience_weight = 15.0
+    segmentation_weight = 0.2
+    obedience_weight = 10.0
     stray_weight = 10.0
     checkerboard_weight = 2.0
     unrest_weight = 10.0
