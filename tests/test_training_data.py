@@ -216,6 +216,8 @@ def test_close_ups_come_every_so_many_steps_from_large_pairs_alone() -> None:
     assert 128 / 8 * 0.7 < edges < 128 / 8 * 1.4
     assert not torch.equal(steps[2].photo, steps[5].photo)
     assert torch.equal(next(data.batches(samples, 5, 6, batch_size=4)).photo, steps[5].photo)
+    late = samples_of([small, large], close_up_every=3, first_close_up=3)
+    assert [len(batch.photo) for batch in data.batches(late, 0, 6, batch_size=4)] == [4, 4, 4, 4, 4, 1]
     of_small = list(data.batches(samples_of([small], close_up_every=3), 0, 3, batch_size=4))
     assert [len(batch.photo) for batch in of_small] == [4, 4, 4]
 

@@ -252,6 +252,7 @@ class Augmentation:
     other_colors: float = 0.3
     repainted: float = 0.0  # the part of the samples in colors that photos hardly show
     close_up_every: int = 0  # of so many steps one is of close-ups; 0: none
+    first_close_up: int = 0  # the step from which on
 
     @property
     def close_up_px(self) -> int:
@@ -350,7 +351,8 @@ class Samples(Dataset[tuple[Tensor, ...]]):
     def draws(self, step: int, numbers: Sequence[int]) -> list[Draw]:
         """What a step draws in place of so many samples: these or, now and then, fewer close-ups."""
         every = self.augmentation.close_up_every
-        if not every or not self._large or (step + 1) % every:
+        too_early = step < self.augmentation.first_close_up
+        if not every or too_early or not self._large or (step + 1) % every:
             return [Draw(number) for number in numbers]
         contexts_px = list(self._large)
         context_px = contexts_px[step // every % len(contexts_px)]
