@@ -161,3 +161,11 @@ def test_stray_colors_are_those_of_larger_patches_than_photos_have_shadows() -> 
     assert losses.stray_colors(rough, one_hot, colors, colored) == 0
     assert losses.stray_colors(with_tree, one_hot, colors, colored) > 0.05
     assert losses.stray_colors(with_tree, one_hot.flip(1), colors, colored) == 0  # a street may have trees
+
+
+def test_overshoot_pulls_back_what_is_clamped_and_leaves_the_rest() -> None:
+    pictures = torch.tensor([-3.0, -1.0, -0.5, 0.9, 1.0, 1.5]).view(1, 1, 1, 6).requires_grad_()
+    loss = losses.overshoot(pictures)
+    assert loss.item() == pytest.approx((2 + 0.5) / 6)
+    (gradient,) = torch.autograd.grad(loss, pictures)
+    assert gradient.flatten().sign().tolist() == [-1, 0, 0, 0, 0, 1]

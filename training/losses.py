@@ -146,6 +146,15 @@ def checkerboard(pictures: Tensor, photos: Tensor, valid: Tensor, cell_px: int =
     return F.relu(F.avg_pool2d(alternation(pictures.float()), cell_px) - limit).mean()
 
 
+def overshoot(pictures: Tensor) -> Tensor:
+    """How far values of pictures (N, 3, H, W) lie beyond -1..1, over all of them.
+
+    What is clamped tells its generator next to nothing: blobs of pure white or black, once there, stay. They
+    begin where photos have wedges, and no other loss looks.
+    """
+    return F.relu(pictures.float().abs() - 1).mean()
+
+
 def unrest(
     pictures: Tensor, one_hot: Tensor, colored: Tensor, depth_px: int = 64, cell_px: int = 16
 ) -> Tensor:

@@ -146,6 +146,7 @@ class Projected:
     stray_weight = 10.0
     checkerboard_weight = 2.0
     unrest_weight = 10.0
+    overshoot_weight = 10.0
     patch_weight = 0.75
 
     def __init__(self, label_set: LabelSet) -> None:
@@ -220,6 +221,7 @@ class Projected:
             # Asked of the picture as it was before the shared augmentation changed its colors.
             "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
             "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
+            "overshoot": losses.overshoot(fake),
         }
         if batch.close_up.all():
             # The faults these are for show at a picture's own resolution alone; asked of smaller ones, too,
@@ -234,6 +236,7 @@ class Projected:
             "l1": self.l1_weight,
             "obey": self.obedience_weight,
             "stray": self.stray_weight,
+            "overshoot": self.overshoot_weight,
             "checkerboard": self.checkerboard_weight,
             "unrest": self.unrest_weight,
         }
