@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from training.networks.touch_up import TouchUp
-
 NOISE_PERIOD_PX = 512
 
 
@@ -132,8 +130,8 @@ class LeanUNet(nn.Module):
 
     stride = 32
     style = "colors"
-    # Sum over the convolutions of the stride at which each one looks one cell further, of the touch-up's
-    # radius, and one cell of 32, rounded up to the stride.
+    # Sum over the convolutions of the stride at which each one looks one cell further, and one cell of 32,
+    # rounded up to the stride.
     context_px = 256
 
     one_hot: Tensor
@@ -173,7 +171,6 @@ class LeanUNet(nn.Module):
         self.mix2 = nn.Sequential(*[conv_bn_relu(detail_width, detail_width) for _ in range(2)])
         self.head = nn.Conv2d(detail_width, 3 * 4, 3, 1, 1)
         nn.init.normal_(self.head.weight, std=0.01)
-        self.touch_up = TouchUp()
 
     def paint(self, classes: Tensor, colors: Tensor, top: int, left: int) -> tuple[Tensor, Tensor]:
         """The network's input, (N, K + 4, H, W): one-hot classes, painted colors in -1..1, noise; and the
@@ -214,7 +211,7 @@ class LeanUNet(nn.Module):
         return table.permute(0, 3, 1, 2), soften(F.avg_pool2d(flat.permute(0, 3, 1, 2), 2))
 
     def forward(self, classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:
-        """Pictures, float32 (N, 3, H, W), nominally in -1..1; in evaluation mode touched up.
+        """Pictures, float32 (N, 3, H, W), nominally in -1..1.
 
         classes: uint8 (N, H, W); colors: float (N, K, 3) in 0..1; top, left: where the map lies in its
         picture, px.
@@ -230,10 +227,7 @@ class LeanUNet(nn.Module):
         x = self.mix4(self.up4(x) + x4)
         x = self.mix2(F.relu(self.up2(x) + detail))
         # Four pixels a cell, all on the cell's color.
-        picture = F.pixel_shuffle(self.head(x) + flat.repeat_interleave(4, 1), 2)
-        if self.training:  # or training would undo the touch-up
-            return picture
-        return self.touch_up(picture.clamp_(-1, 1))
+        return F.pixel_shuffle(self.head(x) + flat.repeat_interleave(4, 1), 2)
 
 
 def _scaled(
