@@ -75,7 +75,7 @@ def fit(
     run_dir: Path | None = None,
     start_from: Path | None = None,
     recipe: Literal["projected", "pix2pix"] = "projected",
-    steps: int = 9_000,
+    steps: int = 8_400,
     restarts: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
     batch_size: int | None = None,
     size_px: int = 256,

@@ -120,7 +120,7 @@ def soften(pictures: Tensor) -> Tensor:
 
 
 class LeanUNet(nn.Module):
-    """Makes pictures of class maps and colors; 1.0 GMACs a 256x256 picture once folded.
+    """Makes pictures of class maps and colors; 1.2 GMACs a 256x256 picture once folded.
 
     Most of the work happens on the way up, at a quarter of the resolution and below: label maps are easily
     read, and a picture costs little memory traffic there. A thin path at half the resolution, fed by the
