@@ -2,31 +2,15 @@
 
 import pytest
 import torch
-from torch import nn
 
 from training import losses
-from training.recipes import one_hot
 
 
 def test_hinge_wants_the_margin_and_no_more() -> None:
-    real, fake = torch.tensor([1.0, 5.0]).view(1, 1, 1, 2), torch.tensor([-1.0, -9.0]).view(1, 1, 1, 2)
-    even = torch.ones(1, 1, 4, 8)
-    assert losses.hinge_discriminator(torch.cat([real, fake]), even) == 0
-    assert losses.hinge_discriminator(torch.cat([fake, real]), even) == pytest.approx(4 + 6)
-    assert losses.hinge_generator(real, even) < losses.hinge_generator(fake, even)
-
-
-def test_a_door_counts_for_more_than_as_much_wall() -> None:
-    classes = torch.ones(1, 32, 32, dtype=torch.uint8)
-    classes[:, 24:, :8] = 3
-    shares = nn.functional.avg_pool2d(one_hot(classes, 12), 4)
-    weight = losses.place_weights(shares, losses.class_weights(classes, 12))
-    assert weight.mean() == pytest.approx(1)
-    assert 2 < weight[0, 0, 7, 0] / weight[0, 0, 0, 0] < 8
-    at_the_door = torch.zeros(1, 1, 8, 8)
-    at_the_door[..., 6:, :2] = 1.0
-    elsewhere = at_the_door.flip(3)
-    assert losses.hinge_generator(at_the_door, weight) < 2 * losses.hinge_generator(elsewhere, weight)
+    real, fake = torch.tensor([1.0, 5.0]), torch.tensor([-1.0, -9.0])
+    assert losses.hinge_discriminator(real, fake) == 0
+    assert losses.hinge_discriminator(fake, real) == pytest.approx(4 + 6)
+    assert losses.hinge_generator(real) < losses.hinge_generator(fake)
 
 
 def test_bce_is_lower_for_the_right_answer() -> None:
@@ -161,11 +145,3 @@ def test_stray_colors_are_those_of_larger_patches_than_photos_have_shadows() -> 
     assert losses.stray_colors(rough, one_hot, colors, colored) == 0
     assert losses.stray_colors(with_tree, one_hot, colors, colored) > 0.05
     assert losses.stray_colors(with_tree, one_hot.flip(1), colors, colored) == 0  # a street may have trees
-
-
-def test_overshoot_pulls_back_what_is_clamped_and_leaves_the_rest() -> None:
-    pictures = torch.tensor([-3.0, -1.0, -0.5, 0.9, 1.0, 1.5]).view(1, 1, 1, 6).requires_grad_()
-    loss = losses.overshoot(pictures)
-    assert loss.item() == pytest.approx((2 + 0.5) / 6)
-    (gradient,) = torch.autograd.grad(loss, pictures)
-    assert gradient.flatten().sign().tolist() == [-1, 0, 0, 0, 0, 1]

@@ -27,7 +27,6 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", 
 PALETTE_FILE = "palette.json"
 SEAM_PX = 2
 LEAST_LARGE_SHARE = 0.05  # of the pairs, or there are no close-ups
-_INTERPOLATION = v2.InterpolationMode.BICUBIC  # of photos; bilinear is softer
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,9 +240,6 @@ class Augmentation:
     # The part of a picture's area that a crop keeps at least; large pictures go down to their own resolution.
     min_area: float = 0.7
     aspect: float = 1.15
-    # The part of the samples of pictures no larger than them that shows those whole, as they are: enlarged
-    # crops lack the finest detail, and from them alone a discriminator learns that sharp pictures are wrong.
-    as_they_are: float = 0.6
     min_scale: float = 0.8
     # Close-ups are twice as large each way and at about the picture's own resolution, and the generator is
     # shown what lies around them: in small crops borders are always near, which tell a network what is wall
@@ -252,7 +248,6 @@ class Augmentation:
     other_colors: float = 0.3
     repainted: float = 0.0  # the part of the samples in colors that photos hardly show
     close_up_every: int = 0  # of so many steps one is of close-ups; 0: none
-    first_close_up: int = 0  # the step from which on
 
     @property
     def close_up_px(self) -> int:
@@ -289,19 +284,15 @@ class Augmentation:
         rows, columns = (slice(start, start + size_px) for start in corner.tolist())
         return photo[:, rows, columns], context[rows, columns], valid[rows, columns], context, corner
 
-    def _crop(self, pair: Pair) -> v2.Transform:
+    def _crop(self, pair: Pair) -> v2.RandomResizedCrop:
         height, width = pair.classes.shape
         native = (self.size_px / self.min_scale) ** 2 / (height * width)
-        is_small = native >= self.min_area
-        if is_small and torch.rand(()) < self.as_they_are:
-            return v2.Resize((self.size_px, self.size_px), _INTERPOLATION)
         return v2.RandomResizedCrop(
             self.size_px,
             scale=(min(self.min_area, native), 1.0),
             ratio=(width / height / self.aspect, width / height * self.aspect)
-            if is_small
+            if native >= self.min_area
             else (1 / self.aspect, self.aspect),
-            interpolation=_INTERPOLATION,
         )
 
     def _close_up(self, pair: Pair, context_px: int) -> v2.RandomResizedCrop:
@@ -311,8 +302,7 @@ class Augmentation:
         )
         # A square of more than that does not fit, and one in the middle would take its place.
         most = max(least, min(most, min(pair.classes.shape) ** 2 / pair.classes.numel()))
-        aspect = (1 / self.aspect, self.aspect)
-        return v2.RandomResizedCrop(context_px, (least, most), aspect, interpolation=_INTERPOLATION)
+        return v2.RandomResizedCrop(context_px, (least, most), (1 / self.aspect, self.aspect))
 
 
 class Draw(NamedTuple):
@@ -351,8 +341,7 @@ class Samples(Dataset[tuple[Tensor, ...]]):
     def draws(self, step: int, numbers: Sequence[int]) -> list[Draw]:
         """What a step draws in place of so many samples: these or, now and then, fewer close-ups."""
         every = self.augmentation.close_up_every
-        too_early = step < self.augmentation.first_close_up
-        if not every or too_early or not self._large or (step + 1) % every:
+        if not every or not self._large or (step + 1) % every:
             return [Draw(number) for number in numbers]
         contexts_px = list(self._large)
         context_px = contexts_px[step // every % len(contexts_px)]

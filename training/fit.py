@@ -75,7 +75,7 @@ def fit(
     run_dir: Path | None = None,
     start_from: Path | None = None,
     recipe: Literal["projected", "pix2pix"] = "projected",
-    steps: int = 8_400,
+    steps: int = 9200,
     restarts: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
     batch_size: int | None = None,
     size_px: int = 256,
@@ -274,7 +274,6 @@ def make_samples(material: Material, options: FitOptions, settings: Settings) ->
         other_colors=settings.other_colors,
         repainted=settings.repainted,
         close_up_every=settings.close_up_every,
-        first_close_up=options.schedule.first_close_up,
     )
     colored = colored_classes(material.label_set)
     share = data.resolution_share(material.train, options.size_px, options.large_fraction)

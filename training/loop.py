@@ -33,16 +33,14 @@ class Schedule:
     """Learning rate over the steps: cycles of a linear ramp, a constant part and half a cosine down.
 
     A run that ended may start over from what it has learnt: a warm restart (SGDR, Loshchilov and Hutter 2017,
-    arXiv 1608.03983), at each of `restarts`. From `close_ups_from` of the first cycle on some steps are of
-    close-ups, which teach little before windows stand; from `settle_from` of a cycle on BatchNorm statistics
-    stay, after they have come to know both kinds. 0..1, 0 for networks that are trained already.
+    arXiv 1608.03983), at each of `restarts`. From `settle_from` of a cycle on BatchNorm statistics stay:
+    0..1, 0 for networks that begin with settled ones.
     """
 
     steps: int
     restarts: tuple[int, ...] = ()
     ramp: int = 100
-    close_ups_from: float = 0.4
-    settle_from: float = 0.5
+    settle_from: float = 1 / 3
     decay_from: float = 0.5
     floor: float = 0.05
 
@@ -58,11 +56,6 @@ class Schedule:
         """Whether the step is so far into its cycle that the statistics of BatchNorms stay as they are."""
         start, end = self._cycle(step)
         return step - start >= self.settle_from * (end - start)
-
-    @property
-    def first_close_up(self) -> int:
-        """The step from which on there are close-ups."""
-        return round(self.close_ups_from * (*self.restarts, self.steps)[0])
 
     def _cycle(self, step: int) -> tuple[int, int]:
         start = max((0, *(restart for restart in self.restarts if restart <= step)))

@@ -5,19 +5,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def hinge_discriminator(logits: Tensor, weight: Tensor) -> Tensor:
-    """Hinge loss of logits of real and then of generated pictures (Lim and Ye 2017, arXiv 1705.02894).
-
-    logits: (2 N, 1, h, w); weight: (N, 1, H, W), how much each place counts, mean 1.
-    """
-    real, fake = logits.chunk(2)
-    weight = F.adaptive_avg_pool2d(weight, (real.shape[2], real.shape[3]))
-    return ((F.relu(1 - real) + F.relu(1 + fake)) * weight).mean()
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss of logits of real and of generated pictures (Lim and Ye 2017, arXiv 1705.02894)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def hinge_generator(fake: Tensor, weight: Tensor) -> Tensor:
-    """What a generator minimises against a hinge discriminator: of logits (N, 1, h, w), weighed alike."""
-    return -(fake * F.adaptive_avg_pool2d(weight, (fake.shape[2], fake.shape[3]))).mean()
+def hinge_generator(fake: Tensor) -> Tensor:
+    """What a generator minimises against a hinge discriminator."""
+    return -fake.mean()
 
 
 def bce(logits: Tensor, real: bool) -> Tensor:
@@ -54,16 +49,6 @@ def class_weights(classes: Tensor, n_classes: int, cap: float = 8.0) -> Tensor:
     count = torch.bincount(classes.flatten().long(), minlength=n_classes).float()
     weight = (count.sum() / (count.clamp(min=1) * (count > 0).sum())).clamp(max=cap) * (count > 0)
     return weight * count.sum() / (weight * count).sum().clamp(min=1)
-
-
-def place_weights(shares: Tensor, weight: Tensor) -> Tensor:
-    """How much each place counts, (N, 1, h, w), mean 1: rare classes more, or doors stay flat for long.
-
-    shares: (N, K, h, w), of the classes; weight: `class_weights`, (K,), of which this takes the square root:
-    walls are what most of a picture is.
-    """
-    weights = torch.einsum("nkhw,k->nhw", shares, weight.sqrt())[:, None]
-    return weights / weights.mean()
 
 
 def segmentation(logits: Tensor, classes: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
@@ -144,15 +129,6 @@ def checkerboard(pictures: Tensor, photos: Tensor, valid: Tensor, cell_px: int =
 
     limit = F.avg_pool2d(alternation(photos.float()) * inside, cell_px).amax((2, 3), keepdim=True)
     return F.relu(F.avg_pool2d(alternation(pictures.float()), cell_px) - limit).mean()
-
-
-def overshoot(pictures: Tensor) -> Tensor:
-    """How far values of pictures (N, 3, H, W) lie beyond -1..1, over all of them.
-
-    What is clamped tells its generator next to nothing: blobs of pure white or black, once there, stay. They
-    begin where photos have wedges, and no other loss looks.
-    """
-    return F.relu(pictures.float().abs() - 1).mean()
 
 
 def unrest(

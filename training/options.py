@@ -60,7 +60,7 @@ class FitOptions:
     @property
     def schedule(self) -> Schedule:
         if self.start_from is not None:
-            return Schedule(self.steps, self.restarts, close_ups_from=0, settle_from=0)
+            return Schedule(self.steps, self.restarts, settle_from=0)
         return Schedule(self.steps, self.restarts)
 
     def what_shapes_the_weights(self, done: int) -> dict[str, Any]:
@@ -70,9 +70,6 @@ class FitOptions:
         """
         names = ("recipe", "batch_size", "size_px", "large_fraction", "seed")
         schedule = self.schedule
-        first_close_up = schedule.first_close_up
-        behind = [
-            (schedule.factor(step), schedule.settled(step), step >= first_close_up) for step in range(done)
-        ]
+        behind = [(schedule.factor(step), schedule.settled(step)) for step in range(done)]
         told = hashlib.sha256(repr(behind).encode()).hexdigest()
         return {name: getattr(self, name) for name in names} | {"schedule": told}

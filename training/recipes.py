@@ -119,7 +119,6 @@ class Seen:
     small_classes: Tensor  # (N, H / 4, W / 4)
     small_valid: Tensor  # float (N, H / 4, W / 4)
     weight: Tensor  # (K,)
-    place_weight: Tensor  # (N, 1, H / 4, W / 4)
 
 
 class Projected:
@@ -128,7 +127,7 @@ class Projected:
     settings = Settings(
         batch_size=4,
         generator_rate=3e-4,
-        discriminator_rate=6e-4,
+        discriminator_rate=3e-4,
         betas=(0.0, 0.99),
         warmup_steps=200,
         acquaint_steps=600,
@@ -141,20 +140,19 @@ class Projected:
     )
     l1_weight = 0.5
     feature_weight = 0.5
-    segmentation_weight = 0.2
-    obedience_weight = 10.0
+    segmentation_weight = 0.3
+    obedience_weight = 15.0
     stray_weight = 10.0
     checkerboard_weight = 2.0
     unrest_weight = 10.0
-    overshoot_weight = 10.0
-    patch_weight = 0.75
+    patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
         self.n_classes = len(label_set.classes)
         self.colored = colored_classes(label_set)
         self.generator: Generator = LeanUNet(self.colored)
         self.judge = ProjectedDiscriminator(self.n_classes)
-        self.patch_judge = PatchDiscriminator(3 + self.n_classes, width=32, layers=2, widest=2, spectral=True)
+        self.patch_judge = PatchDiscriminator(3 + self.n_classes, width=24, layers=2, widest=2, spectral=True)
         self.discriminator: nn.Module = nn.ModuleList([self.judge, self.patch_judge])
         self.frozen: nn.Module = ProjectedFeatures()
 
@@ -169,7 +167,6 @@ class Projected:
         fake_taps, fake_mixed = self.frozen(fake_seen)
         condition = one_hot(batch.classes, self.n_classes)
         small = F.avg_pool2d(condition, 4)
-        weight = losses.class_weights(batch.classes, self.n_classes)
         return Seen(
             real_seen,
             fake_seen,
@@ -182,8 +179,7 @@ class Projected:
             condition,
             small.argmax(1),
             F.avg_pool2d(batch.valid.to(fake.dtype), 4)[:, 0].floor(),
-            weight,
-            losses.place_weights(small, weight),
+            losses.class_weights(batch.classes, self.n_classes),
         )
 
     def _condition(self, small: Tensor, colors: Tensor) -> Tensor:
@@ -192,8 +188,7 @@ class Projected:
     def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         mixed = [torch.cat([r, f.detach()]) for r, f in zip(seen.real_mixed, seen.fake_mixed, strict=True)]
         logits, classes = self.judge(mixed, torch.cat([seen.real_condition, seen.fake_condition]))
-        place = seen.place_weight
-        hinge = torch.stack([losses.hinge_discriminator(x.float(), place) for x in logits]).mean()
+        hinge = torch.stack([losses.hinge_discriminator(*x.float().chunk(2)) for x in logits]).mean()
         real_classes, fake_classes = classes.chunk(2)
         target = torch.full_like(seen.small_classes, self.n_classes)
         segmentation = losses.segmentation(
@@ -203,7 +198,7 @@ class Projected:
             torch.cat([seen.real_picture, seen.fake_picture.detach()]),
             torch.cat([seen.one_hot, seen.one_hot]),
         )
-        patches = losses.hinge_discriminator(patch.float(), place)
+        patches = losses.hinge_discriminator(*patch.float().chunk(2))
         loss = hinge + self.patch_weight * patches + self.segmentation_weight * segmentation
         return loss, {"d": hinge, "d_patch": patches, "d_seg": segmentation}
 
@@ -213,15 +208,14 @@ class Projected:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         colored = self.colored.to(fake.device)
         terms = {
-            "g": torch.stack([losses.hinge_generator(x.float(), seen.place_weight) for x in logits]).mean(),
-            "g_patch": losses.hinge_generator(patch, seen.place_weight),
+            "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
+            "g_patch": losses.hinge_generator(patch),
             "g_seg": losses.segmentation(classes, seen.small_classes, seen.weight, seen.small_valid),
             "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
             # Asked of the picture as it was before the shared augmentation changed its colors.
             "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
             "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
-            "overshoot": losses.overshoot(fake),
         }
         if batch.close_up.all():
             # The faults these are for show at a picture's own resolution alone; asked of smaller ones, too,
@@ -236,7 +230,6 @@ class Projected:
             "l1": self.l1_weight,
             "obey": self.obedience_weight,
             "stray": self.stray_weight,
-            "overshoot": self.overshoot_weight,
             "checkerboard": self.checkerboard_weight,
             "unrest": self.unrest_weight,
         }
