@@ -72,3 +72,23 @@ def test_nothing_is_drawn_where_nothing_is_asked() -> None:
         none = Repaint.draw(COLORED, 0.0)
         assert torch.equal(none.of_photo(photo, classes, means), photo)
         assert torch.equal(none.of_colors(means), means)
+
+
+def test_new_colors_end_where_the_photo_has_an_edge_not_where_the_label_has() -> None:
+    photo = torch.full((3, 256, 256), 0.3)
+    photo[:, :, 126:] = 0.6
+    classes = torch.full((256, 256), BACKGROUND)
+    classes[:, 128:] = FACADE  # two pixels late
+    means = mean_class_colors(photo[None], classes[None], K)[0][0]
+    repainted = facade_in((0.7, 0.3, 0.2)).of_photo(photo, classes, means)
+    steps = (repainted[:, 128, 1:] - repainted[:, 128, :-1]).abs().sum(0)
+    assert steps.argmax() == 125 and steps[125] > 5 * steps[127]
+
+
+def test_new_colors_fade_out_where_the_photo_has_no_edge() -> None:
+    photo, classes = torch.full((3, 256, 256), 0.5), torch.full((256, 256), BACKGROUND)
+    classes[:, 128:] = FACADE
+    means = mean_class_colors(photo[None], classes[None], K)[0][0]
+    red = facade_in((0.9, 0.5, 0.5)).of_photo(photo, classes, means)[0, 128]
+    assert red[100] == 0.5 and red[160] == pytest.approx(0.9, abs=1e-3)
+    assert 0 < (red[1:] - red[:-1]).max() < 0.1, "no outline that the photo does not have"

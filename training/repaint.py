@@ -16,6 +16,9 @@ MOST_SATURATION = 0.8
 LEAST_BRIGHTNESS = 0.12
 LEAST_CONTRAST = 0.4  # of a class's texture, however little room its new color leaves
 LEAST_EXPOSURE = 0.4
+# How far from a label's edge new colors may end, of the photo's side, and what of its brightness is an edge.
+EDGE_REACH = 1 / 64
+EDGE_CONTRAST = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +56,37 @@ class Repaint:
         """The photo (3, H, W) in 0..1 with the new colors for the chosen classes' means; their texture stays.
 
         classes: integer (H, W), K where the photo shows nothing; means: (K, 3), those of the photo. Contrast
-        shrinks with the room below or above the new mean, as that of darker paint does.
+        shrinks with the room below or above the new mean, as that of darker paint does. Labels are jagged and
+        a few pixels off: new colors end at edges of the photo near by, or discriminators would take outlines
+        of labels for something that photos have.
         """
         if not self.chosen.any():
             return photo * self.exposure
         contrast = torch.minimum(
             self.colors / means.clamp(min=1e-3), (1 - self.colors) / (1 - means).clamp(min=1e-3)
         ).clamp(LEAST_CONTRAST, 1)
-        contrast = torch.where(self.chosen, contrast, 1.0)
-        shift = torch.where(self.chosen, self.colors - contrast * means, 0.0)
-        rows = F.pad(torch.cat([contrast, shift], dim=1), (0, 0, 0, 1))
-        rows[-1, :3] = 1
-        # Labels are a pixel or two off: soft edges.
-        table = F.avg_pool2d(rows[classes.long()].permute(2, 0, 1), 3, 1, 1, count_include_pad=False)
-        return (photo * table[:3] + table[3:]).clamp(0, 1) * self.exposure
+        shift = self.colors - contrast * means
+        # What changes, so that it is exactly nothing where nothing does.
+        change = torch.cat([contrast - 1, shift], dim=1) * self.chosen
+        rows = F.pad(change, (0, 0, 0, 1))
+        radius_px = max(1, round(EDGE_REACH * min(classes.shape)))
+        table = _guided(rows[classes.long()].permute(2, 0, 1), photo.mean(0, keepdim=True), radius_px)
+        return (photo + photo * table[:3] + table[3:]).clamp(0, 1) * self.exposure
+
+
+def _guided(maps: Tensor, guide: Tensor, radius_px: int) -> Tensor:
+    """Maps (C, H, W) smoothed, but for edges that the guide (1, H, W) has, too.
+
+    The guided filter (He, Sun, Tang 2013, "Guided Image Filtering", section 3.1): in each window a line
+    through the guide's values is fit to the maps'.
+    """
+
+    def mean(x: Tensor) -> Tensor:
+        size, around = 2 * radius_px + 1, radius_px
+        x = F.avg_pool2d(x, (size, 1), 1, (around, 0), count_include_pad=False)
+        return F.avg_pool2d(x, (1, size), 1, (0, around), count_include_pad=False)
+
+    guide_mean, maps_mean = mean(guide), mean(maps)
+    variance = mean(guide.square()) - guide_mean.square()
+    slope = (mean(guide * maps) - guide_mean * maps_mean) / (variance + EDGE_CONTRAST**2)
+    return mean(slope) * guide + mean(maps_mean - slope * guide_mean)
