@@ -137,6 +137,26 @@ def test_a_sample_depends_on_its_number_alone() -> None:
     assert not torch.equal(first[0], other[0])
 
 
+def test_some_small_pictures_are_shown_whole_and_as_sharp_as_they_are() -> None:
+    noise = np.random.default_rng(0).integers(100, 156, (3, 64, 64), np.uint8)
+    pair = replace(striped_pair(64), photo=torch.from_numpy(noise))
+    columns = pair.classes[0]
+    samples = samples_of([pair], as_they_are=0.5)
+
+    def is_whole(number: int) -> bool:
+        classes = samples[data.Draw(number)][1][0]
+        return torch.equal(classes, columns) or torch.equal(classes, columns.flip(0))
+
+    def contrast(numbers: list[int]) -> float:
+        photos = [samples[data.Draw(number)][0] for number in numbers]
+        return float(torch.stack([p[..., 1:] - p[..., :-1] for p in photos]).abs().mean())
+
+    whole = [number for number in range(40) if is_whole(number)]
+    crops = [number for number in range(40) if number not in whole]
+    assert 10 < len(whole) < 30
+    assert contrast(whole) > 1.2 * contrast(crops), "enlarging blurs"
+
+
 def test_sampling_leaves_the_callers_random_numbers_alone() -> None:
     samples = samples_of([striped_pair()])
     torch.manual_seed(1)
