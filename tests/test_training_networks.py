@@ -17,7 +17,6 @@ from training.networks.lean_unet import (
 from training.networks.parser import FacadeParser
 from training.networks.pix2pix_unet import Pix2PixUNet
 from training.networks.scripted import ScriptedGenerator
-from training.networks.touch_up import TouchUp
 from training.recipes import colored_classes
 
 COLORED = colored_classes(FACADES)
@@ -107,46 +106,6 @@ def test_colors_are_not_rounded_in_half_precision() -> None:
     assert torch.allclose(picture[0, :, 7, 9], colors[0, 5] * 2 - 1, atol=1e-6)
 
 
-def wave(period_px: int) -> torch.Tensor:
-    """A picture (1, 3, 64, 96) of grey that goes up and down from left to right."""
-    return torch.cos(2 * torch.pi / period_px * torch.arange(96.0)).expand(1, 3, 64, -1) / 2
-
-
-def test_a_touch_up_strengthens_the_finest_detail_and_weakens_the_next() -> None:
-    touch_up = TouchUp()
-    finest, next_one = ((touch_up(picture) / picture).median() for picture in (wave(2), wave(8)))
-    assert finest > 1.15 and next_one < 0.98
-    across = wave(2).transpose(2, 3)
-    assert torch.allclose(touch_up(across), touch_up(wave(2)).transpose(2, 3), atol=1e-6)
-
-
-def test_a_touch_up_leaves_checkerboards_as_faint_as_they_are() -> None:
-    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(48), indexing="ij")
-    checkerboard = (0.1 - 0.2 * ((rows + columns) % 2)).expand(1, 3, -1, -1)
-    gain = (TouchUp()(checkerboard) / checkerboard)[..., 3:-3, 3:-3]
-    assert gain.max() < 1.05
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_touch_up_leaves_flat_colors_whatever_the_precision_of_weights(dtype: torch.dtype) -> None:
-    flat = torch.tensor([0.9, -0.3, 0.02]).view(1, 3, 1, 1).expand(2, -1, 16, 24)
-    touched = TouchUp().to(dtype)(flat)
-    assert touched.dtype == torch.float32 and torch.allclose(touched, flat, atol=1e-6)
-
-
-def test_pictures_are_touched_up_at_use_and_not_in_training() -> None:
-    network = small_lean()
-    for name in ("head", "up2", "mix2"):
-        for parameter in network.get_submodule(name).parameters():
-            parameter.mul_(0.2)
-    classes, colors = blocky_classes(64, 96), torch.rand(1, 12, 3)
-    used = network(classes, colors, 0, 0)
-    network.training = True  # of the whole; its BatchNorms go on as they are
-    trained = network(classes, colors, 0, 0)
-    assert (used - trained).abs().max() > 0.01
-    assert torch.allclose(used, TouchUp()(trained.clamp(-1, 1)), atol=1e-6)
-
-
 def test_nothing_further_than_the_context_changes_a_pixel() -> None:
     network = small_lean()
     colors = torch.rand(1, 12, 3)
@@ -199,6 +158,21 @@ def test_the_color_of_an_uncolored_class_is_a_hint_alone() -> None:
     classes = torch.zeros(1, 64, 64, dtype=torch.uint8)
     assert not torch.equal(network(classes, colors, 0, 0), network(classes, changed, 0, 0))
     assert not network.paint(classes, colors, 0, 0)[1].any()  # the picture starts from grey
+
+
+def test_pictures_start_from_colors_without_the_label_maps_jagged_edges() -> None:
+    network = small_lean()
+    nn.init.zeros_(network.head.weight)
+    assert network.head.bias is not None
+    nn.init.zeros_(network.head.bias)
+    colors = torch.zeros(1, 12, 3)
+    colors[:, 1] = 1.0
+    classes = torch.full((1, 64, 64), 1, dtype=torch.uint8)
+    classes[:, :, 32:] = 2
+    picture = network(classes, colors, 0, 0)[0, 0, 32]
+    assert picture[:28].eq(1).all() and picture[36:].eq(-1).all(), "flat colors are exact"
+    steps = picture[:-1] - picture[1:]
+    assert steps.min() >= 0 and 0 < steps.max() <= 1, "half of the step at most from pixel to pixel"
 
 
 def test_the_pix2pix_unet_ignores_colors_and_has_the_papers_size() -> None:

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from training.networks.touch_up import TouchUp
-
 NOISE_PERIOD_PX = 512
 
 
@@ -114,6 +112,13 @@ def periodic_noise(period_px: int, cells_px: tuple[int, ...] = (1, 16, 64)) -> T
     return total / total.std()
 
 
+def soften(pictures: Tensor) -> Tensor:
+    """Pictures (N, 3, h, w) blurred by 1-2-1 each way; past their borders they go on as they are there."""
+    line = torch.tensor([0.25, 0.5, 0.25], dtype=pictures.dtype, device=pictures.device)
+    kernel = torch.outer(line, line).expand(3, 1, -1, -1)
+    return F.conv2d(F.pad(pictures, [1, 1, 1, 1], mode="replicate"), kernel, groups=3)
+
+
 class LeanUNet(nn.Module):
     """Makes pictures of class maps and colors; 1.0 GMACs a 256x256 picture once folded.
 
@@ -125,8 +130,8 @@ class LeanUNet(nn.Module):
 
     stride = 32
     style = "colors"
-    # Sum over the convolutions of the stride at which each one looks one cell further, of the touch-up's
-    # radius, and one cell of 32, rounded up to the stride.
+    # Sum over the convolutions of the stride at which each one looks one cell further, and one cell of 32,
+    # rounded up to the stride.
     context_px = 256
 
     one_hot: Tensor
@@ -166,13 +171,13 @@ class LeanUNet(nn.Module):
         self.mix2 = conv_bn_relu(detail_width, detail_width)
         self.head = nn.Conv2d(detail_width, 3 * 4, 3, 1, 1)
         nn.init.normal_(self.head.weight, std=0.01)
-        self.touch_up = TouchUp()
 
     def paint(self, classes: Tensor, colors: Tensor, top: int, left: int) -> tuple[Tensor, Tensor]:
         """The network's input, (N, K + 4, H, W): one-hot classes, painted colors in -1..1, noise; and the
-        colors that the picture starts from, float32 (N, 3, H, W).
+        colors that the picture starts from, float32 (N, 3, H / 2, W / 2).
 
-        Classes that are several things have a color, too, but as a hint alone: the picture starts from grey.
+        Those are soft at edges: label maps are jagged, and what has their outlines looks painted on. Classes
+        that are several things have a color, too, but as a hint alone: the picture starts from grey.
         One table row a class and picture, looked up by pixel, costs a single pass over the picture.
         """
         n, h, w = classes.shape
@@ -203,10 +208,10 @@ class LeanUNet(nn.Module):
         table[..., self.n_classes + 3] = self.noise[y, x]
         # Looked up once more, not cut out: half-precision colors would be rounded.
         flat = F.embedding(row, (painted_colors * self.colored.float()).flatten(0, 1))
-        return table.permute(0, 3, 1, 2), flat.permute(0, 3, 1, 2)
+        return table.permute(0, 3, 1, 2), soften(F.avg_pool2d(flat.permute(0, 3, 1, 2), 2))
 
     def forward(self, classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:
-        """Pictures, float32 (N, 3, H, W), nominally in -1..1; in evaluation mode touched up.
+        """Pictures, float32 (N, 3, H, W), nominally in -1..1.
 
         classes: uint8 (N, H, W); colors: float (N, K, 3) in 0..1; top, left: where the map lies in its
         picture, px.
@@ -221,10 +226,8 @@ class LeanUNet(nn.Module):
         x = self.mix8(self.up8(x) + x8)
         x = self.mix4(self.up4(x) + x4)
         x = self.mix2(F.relu(self.up2(x) + detail))
-        picture = flat.add_(F.pixel_shuffle(self.head(x), 2))
-        if self.training:  # or training would undo the touch-up
-            return picture
-        return self.touch_up(picture.clamp_(-1, 1))
+        # Four pixels a cell, all on the cell's color.
+        return F.pixel_shuffle(self.head(x) + flat.repeat_interleave(4, 1), 2)
 
 
 def _scaled(
