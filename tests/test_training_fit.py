@@ -244,6 +244,42 @@ def test_a_run_that_starts_from_weights_teaches_the_generator_after_its_discrimi
         assert torch.equal(before[name], after[name])
 
 
+def test_weights_may_lie_between_those_that_a_run_started_from_and_its_own(
+    finished: Path, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes.Projected, "settings", replace(recipes.Projected.settings, acquaint_steps=0))
+    monkeypatch.setattr(fit.loop, "PRETRAINED_RATE", 1000.0)  # so that halves do not round it away
+    out, between = tmp_path / "on.pt", tmp_path / "between.pt"
+    assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=2)) == 0
+    finished_run = {"run-dir": out.with_suffix(""), "start_from": finished, "start_share": 0.25, "steps": 2}
+    assert run_fit(arguments(pairs_folder, between, **finished_run)) == 0
+    with quiet():
+        start, end, mixed = (torch.jit.load(path).state_dict() for path in (finished, out, between))
+    start_head, end_head, mixed_head = (x["network.head.weight"].float() for x in (start, end, mixed))
+    assert (start_head - end_head).abs().max() > 0.005
+    assert torch.allclose(mixed_head, start_head * 0.25 + end_head * 0.75, atol=1e-4)
+    assert torch.equal(mixed["parser.head.weight"], end["parser.head.weight"])
+    assert generator.load(between, device="cpu").card.training["start_share"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"start_share": 0.5}, "there are none"),
+        ({"start_share": 1.5, "start_from": "weights.pt"}, "must lie in 0..1, not 1.5"),
+    ],
+)
+def test_shares_of_no_start_and_impossible_ones_are_refused(
+    changes: dict[str, Any],
+    told: str,
+    pairs_folder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run_fit(arguments(pairs_folder, tmp_path / "on.pt", **changes)) == 2
+    assert told in capfd.readouterr().err
+
+
 def test_a_run_goes_on_from_the_weights_that_it_started_from_alone(
     finished: Path, pairs_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

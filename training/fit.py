@@ -74,6 +74,7 @@ def fit(
     out: Path,
     run_dir: Path | None = None,
     start_from: Path | None = None,
+    start_share: float = 0.0,
     recipe: Literal["projected", "pix2pix"] = "projected",
     steps: int = 9200,
     restarts: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
@@ -103,6 +104,8 @@ def fit(
         The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
     start_from
         A weights file whose networks go on learning, in place of random ones; one that you trust.
+    start_share
+        How far back towards that file's generator the one written lies: 0.5 is the mean of both.
     recipe
         `projected` looks through an ImageNet network; `pix2pix` is the paper's.
     steps
@@ -139,6 +142,7 @@ def fit(
             out=out,
             run=run_dir or Path("runs", out.stem),
             start_from=start_from,
+            start_share=start_share,
             recipe=recipe,
             steps=steps,
             restarts=restarts,
@@ -284,7 +288,8 @@ def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> 
     """The averaged generator; its BatchNorm statistics are settled, or those of a fixed set of samples."""
     samples = make_samples(material, options, trainer.recipe.settings)
     count = min(STATISTICS_BATCHES, options.steps)
-    return trainer.averaged_generator(data.batches(samples, 0, count, options.batch_size))
+    batches = data.batches(samples, 0, count, options.batch_size)
+    return trainer.averaged_generator(batches, options.start_share)
 
 
 def write_weights(
@@ -318,10 +323,15 @@ def write_weights(
             "commits": origin.commits,
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
-        | ({} if start is None else {"start_from": start.training | {"sha256": start.sha256}}),
+        | ({} if start is None else begun_from(start, options.start_share)),
     )
     sets = data.usual_sets(material.color_sets, trainer.recipe.colored)
     export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
+
+
+def begun_from(start: Pretrained, share: float) -> dict[str, Any]:
+    """What a card says of the weights that a run began with."""
+    return {"start_from": start.training | {"sha256": start.sha256}, "start_share": share}
 
 
 def begin(trainer: loop.Trainer, options: FitOptions, start: Pretrained) -> None:

@@ -1,5 +1,6 @@
 """The training loop: reads straight down, knows no recipe."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,6 +101,7 @@ class Trainer:
         }
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.pretrained = False
+        self.start: dict[str, Tensor] = {}  # the generator's state before the first step, where pretrained
         self.done = 0
         self.seconds = 0.0
 
@@ -116,6 +118,7 @@ class Trainer:
         self.parser.load_state_dict(parser)
         self.rates["generator"] *= PRETRAINED_RATE
         self.pretrained = True
+        self.start = {name: value.clone() for name, value in self.generator.state_dict().items()}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One step of all networks; the loss terms, scalars."""
@@ -163,16 +166,23 @@ class Trainer:
         network.train(was_training)
         return pictures.float().clamp(-1, 1)
 
-    def averaged_generator(self, batches: Iterator[Batch]) -> nn.Module:
+    def averaged_generator(self, batches: Iterator[Batch], start_share: float = 0.0) -> nn.Module:
         """The running average of the generator, with statistics for its BatchNorms.
 
-        Those that the generator has settled on, or else estimated anew from the batches.
+        Those that the generator has settled on, or else estimated anew from the batches. start_share: how far
+        back towards pretrained parameters, 0..1; the mean of both may be better than either (WiSE-FT,
+        Wortsman et al. 2022, arXiv 2109.01903, section 3).
         """
-        if self._settled(self.done - 1):
-            return self.average.module
-        with torch.no_grad(), self._autocast():
-            update_bn((b.to(self.device) for b in batches), _OnBatch(self.average.module))
-        return self.average.module
+        network = copy.deepcopy(self.average.module)
+        if start_share:
+            with torch.no_grad():
+                for name, value in network.state_dict().items():
+                    if value.is_floating_point():
+                        value.lerp_(self.start[name], start_share)
+        if not self._settled(self.done - 1):
+            with torch.no_grad(), self._autocast():
+                update_bn((b.to(self.device) for b in batches), _OnBatch(network))
+        return network
 
     def state(self) -> dict[str, Any]:
         """All that changes, for a checkpoint."""

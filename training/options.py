@@ -22,6 +22,7 @@ class FitOptions:
     out: Path
     run: Path
     start_from: Path | None
+    start_share: float
     recipe: str
     steps: int
     restarts: tuple[int, ...]
@@ -50,6 +51,10 @@ class FitOptions:
             raise UsageError(f"--size-px must be a multiple of {step} from {least} on, not {self.size_px}")
         if not 0 <= self.large_fraction <= 1:
             raise UsageError(f"--large-fraction must lie in 0..1, not {self.large_fraction}")
+        if not 0 <= self.start_share <= 1:
+            raise UsageError(f"--start-share must lie in 0..1, not {self.start_share}")
+        if self.start_share and self.start_from is None:
+            raise UsageError("--start-share is a share of the weights given as --start-from; there are none")
 
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)
