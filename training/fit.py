@@ -302,6 +302,9 @@ def write_weights(
     """
     network = trainer.recipe.generator
     start = origin.start
+    begun: dict[str, Any] = {}
+    if start is not None:
+        begun = {"start_from": start.training | {"sha256": start.sha256}, "start_share": options.start_share}
     card = Card(
         label_set=material.label_set,
         native_size_px=options.size_px,
@@ -323,15 +326,10 @@ def write_weights(
             "commits": origin.commits,
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
-        | ({} if start is None else begun_from(start, options.start_share)),
+        | begun,
     )
     sets = data.usual_sets(material.color_sets, trainer.recipe.colored)
     export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
-
-
-def begun_from(start: Pretrained, share: float) -> dict[str, Any]:
-    """What a card says of the weights that a run began with."""
-    return {"start_from": start.training | {"sha256": start.sha256}, "start_share": share}
 
 
 def begin(trainer: loop.Trainer, options: FitOptions, start: Pretrained) -> None:

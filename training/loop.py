@@ -100,8 +100,7 @@ class Trainer:
             "parser": torch.optim.AdamW(self.parser.parameters(), PARSER_RATE, weight_decay=1e-2),
         }
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
-        self.pretrained = False
-        self.start: dict[str, Tensor] = {}  # the generator's state before the first step, where pretrained
+        self.pretrained: dict[str, Tensor] = {}  # what the generator began as; empty: random
         self.done = 0
         self.seconds = 0.0
 
@@ -117,8 +116,7 @@ class Trainer:
         load_folded(self.generator, generator)
         self.parser.load_state_dict(parser)
         self.rates["generator"] *= PRETRAINED_RATE
-        self.pretrained = True
-        self.start = {name: value.clone() for name, value in self.generator.state_dict().items()}
+        self.pretrained = {name: value.clone() for name, value in self.generator.state_dict().items()}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One step of all networks; the loss terms, scalars."""
@@ -178,7 +176,7 @@ class Trainer:
             with torch.no_grad():
                 for name, value in network.state_dict().items():
                     if value.is_floating_point():
-                        value.lerp_(self.start[name], start_share)
+                        value.lerp_(self.pretrained[name], start_share)
         if not self._settled(self.done - 1):
             with torch.no_grad(), self._autocast():
                 update_bn((b.to(self.device) for b in batches), _OnBatch(network))
