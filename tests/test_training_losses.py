@@ -145,3 +145,28 @@ def test_stray_colors_are_those_of_larger_patches_than_photos_have_shadows() -> 
     assert losses.stray_colors(rough, one_hot, colors, colored) == 0
     assert losses.stray_colors(with_tree, one_hot, colors, colored) > 0.05
     assert losses.stray_colors(with_tree, one_hot.flip(1), colors, colored) == 0  # a street may have trees
+
+
+def test_clutter_is_what_is_further_from_a_class_s_color_than_its_photo_mostly_is() -> None:
+    one_hot = torch.zeros(1, 2, 64, 64)
+    one_hot[:, 1] = 1
+    colors, colored = torch.tensor([[[0.0] * 3, [0.5] * 3]]), torch.tensor([[0.0], [1.0]])
+    valid = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    wall = torch.zeros(1, 3, 64, 64)
+    uneven = torch.where(torch.arange(64) < 32, 0.2, -0.2).expand(1, 3, 64, 64)
+    with_lamp = wall.clone()
+    with_lamp[..., 16:24, 16:24] = -0.9
+
+    def clutter(picture: torch.Tensor, photo: torch.Tensor, shown: torch.Tensor = valid) -> float:
+        return float(losses.clutter(picture, colors, photo, colors, one_hot, shown, colored))
+
+    assert clutter(wall, uneven) == 0
+    assert clutter(1.9 * uneven, uneven) == 0
+    assert clutter(with_lamp, uneven) == pytest.approx((0.9 - 0.4) / 64, rel=1e-3)
+    assert clutter(with_lamp, 5 * uneven) == 0  # usual in such a photo
+    half = torch.arange(64) < 32
+    with_wedge = torch.where(half, uneven, -1.0)
+    assert clutter(with_lamp, with_wedge, valid & half) == clutter(with_lamp, uneven)
+    assert clutter(with_lamp, with_wedge, valid & False) == 0  # nothing is known
+    of_street = losses.clutter(with_lamp, colors, uneven, colors, one_hot.flip(1), valid, colored)
+    assert of_street == 0

@@ -114,6 +114,40 @@ def stray_colors(
     return excess.sum() / (share >= 0.5).sum().clamp(min=1)
 
 
+def clutter(
+    pictures: Tensor,
+    colors: Tensor,
+    photos: Tensor,
+    photo_colors: Tensor,
+    one_hot: Tensor,
+    valid: Tensor,
+    colored: Tensor,
+    cell_px: int = 8,
+    tolerated: float = 2.0,
+) -> Tensor:
+    """How far cells that show one class alone are from its color, beyond what is usual, over all such cells.
+
+    Lamps, wires and signs before walls are small beside the patches of `stray_colors`; what networks make of
+    them are dark stars and pipes. Usual is the mean over the class's cells in the photo, `tolerated` times as
+    much is let pass: panes differ more than walls. pictures, photos: (N, 3, H, W) in -1..1; colors,
+    photo_colors: (N, K, 3) in 0..1; one_hot: (N, K, H, W) of their classes; valid: bool (N, 1, H, W), what
+    the photos show; colored: (K, 1), 0 for classes without a color.
+    """
+    shares, shown = F.avg_pool2d(one_hot, cell_px), F.avg_pool2d(valid.to(one_hot.dtype), cell_px)
+    pure = (shares == 1) * colored.view(1, -1, 1, 1)
+
+    def distance(x: Tensor, asked: Tensor) -> Tensor:
+        found = F.avg_pool2d(x.float(), cell_px)
+        return (found - painted(shares, asked, colored)).abs().mean(1, keepdim=True) * pure
+
+    seen = (shown == 1) * pure
+    usual = (distance(photos, photo_colors) * seen).sum((2, 3), keepdim=True) / seen.sum(
+        (2, 3), keepdim=True
+    ).clamp(min=1)
+    excess = F.relu(distance(pictures, colors) - tolerated * usual) * (usual > 0)
+    return excess.sum() / pure.sum().clamp(min=1)
+
+
 def checkerboard(pictures: Tensor, photos: Tensor, valid: Tensor, cell_px: int = 16) -> Tensor:
     """How much more cells of pictures alternate from pixel to pixel, both ways, than any cell of their photo.
 

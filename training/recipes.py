@@ -145,6 +145,7 @@ class Projected:
     stray_weight = 10.0
     checkerboard_weight = 2.0
     unrest_weight = 10.0
+    clutter_weight = 20.0
     patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
@@ -222,6 +223,9 @@ class Projected:
             # they cost those some of their texture.
             terms["checkerboard"] = losses.checkerboard(fake, batch.photo, batch.valid)
             terms["unrest"] = losses.unrest(fake, seen.one_hot, colored)
+            terms["clutter"] = losses.clutter(
+                fake, batch.colors, batch.photo, batch.photo_colors, seen.one_hot, batch.valid, colored
+            )
         weights = {
             "g": 1.0,
             "g_patch": self.patch_weight,
@@ -232,6 +236,7 @@ class Projected:
             "stray": self.stray_weight,
             "checkerboard": self.checkerboard_weight,
             "unrest": self.unrest_weight,
+            "clutter": self.clutter_weight,
         }
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
