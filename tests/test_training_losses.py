@@ -1,5 +1,7 @@
 """Losses: zero where they must be, and larger where something is wrong."""
 
+import math
+
 import pytest
 import torch
 
@@ -170,3 +172,23 @@ def test_clutter_is_what_is_further_from_a_class_s_color_than_its_photo_mostly_i
     assert clutter(with_lamp, with_wedge, valid & False) == 0  # nothing is known
     of_street = losses.clutter(with_lamp, colors, uneven, colors, one_hot.flip(1), valid, colored)
     assert of_street == 0
+
+
+def test_the_spectrum_is_off_where_detail_is_too_strong_or_too_weak() -> None:
+    torch.manual_seed(0)
+    photos = torch.randn(2, 3, 64, 64) / 4
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    board = 0.5 * (-1.0) ** (rows + columns)
+    soft = torch.nn.functional.avg_pool2d(photos, 3, 1, 1)
+    assert losses.spectrum(photos, photos) == 0
+    assert losses.spectrum(photos.flip(0, 2, 3), photos) == pytest.approx(0, abs=1e-4)  # wherever it is
+    assert losses.spectrum(photos + 1, photos) < 1e-3  # brightness is no detail
+    assert losses.spectrum(2 * photos, photos) == pytest.approx(math.log(4), rel=1e-3)
+    assert losses.spectrum(photos / 2, photos) == pytest.approx(math.log(4), rel=1e-3)
+    assert losses.spectrum(soft, photos) > 1
+    assert losses.spectrum(photos + board, photos) > 0.1
+    other = torch.stack([2 * photos[0], photos[1] / 2])
+    assert losses.spectrum(other, photos) == pytest.approx(0, abs=1e-4)  # of the batch, not of each picture
+    calm = torch.zeros_like(photos).requires_grad_()
+    losses.spectrum(calm, photos).backward()
+    assert calm.grad is not None and calm.grad.isfinite().all()

@@ -140,6 +140,7 @@ class Projected:
     )
     l1_weight = 0.5
     feature_weight = 0.5
+    spectrum_weight = 0.3
     segmentation_weight = 0.3
     obedience_weight = 15.0
     stray_weight = 10.0
@@ -214,6 +215,7 @@ class Projected:
             "g_seg": losses.segmentation(classes, seen.small_classes, seen.weight, seen.small_valid),
             "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
+            "spectrum": losses.spectrum(seen.fake_picture, seen.real_picture),
             # Asked of the picture as it was before the shared augmentation changed its colors.
             "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
             "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
@@ -232,6 +234,7 @@ class Projected:
             "g_seg": self.segmentation_weight,
             "features": self.feature_weight,
             "l1": self.l1_weight,
+            "spectrum": self.spectrum_weight,
             "obey": self.obedience_weight,
             "stray": self.stray_weight,
             "checkerboard": self.checkerboard_weight,
