@@ -1,5 +1,7 @@
 """Losses: pure functions of pictures, logits and labels; each returns a scalar tensor."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -152,23 +154,32 @@ def spectrum(pictures: Tensor, photos: Tensor, bands: int = 12) -> Tensor:
     """How far the power of pictures is from that of their photos, by how fine detail is: mean |log ratio|.
 
     Networks that upsample are off in the finest detail, which discriminators hardly correct (Durall et al.
-    2020, arXiv 2003.01826, section 4). The ratio is a batch's mean: what a label map does not tell, trees and
-    signs, may be in another picture. Bands are rings of 0.05 cycles a pixel from 0.1 on. pictures, photos:
-    (N, 3, S, S).
+    2020, arXiv 2003.01826, section 4). Bands are rings of 0.05 cycles a pixel from 0.1 on. Of each its mean
+    log power counts, and not the log of its mean power: that a grid would have, too, in a few frequencies.
+    Brightness counts for itself, and so do two opponent colors: photos have little detail in those. The ratio
+    is a batch's mean: what a label map does not tell, trees and signs, may be in another picture. pictures,
+    photos: (N, 3, S, S) in -1..1.
     """
     size = photos.shape[-1]
     frequency = torch.fft.fftfreq(size, device=photos.device)[:, None]
     finest = torch.fft.rfftfreq(size, device=photos.device)
     ring = ((frequency.square() + finest.square()).sqrt() * 20 - 2).floor().long()
     ring = torch.where((ring >= 0) & (ring < bands), ring, bands).flatten()
+    count = torch.bincount(ring, minlength=bands + 1)
     window = torch.hann_window(size, False, device=photos.device)  # or a picture's borders count as edges
     window = window[:, None] * window
 
     def log_power(x: Tensor) -> Tensor:
-        power = torch.fft.rfft2(x.float() * window).abs().square().sum(1).flatten(1)
-        return power.new_zeros(len(x), bands + 1).index_add(1, ring, power)[:, :bands].clamp(min=1e-6).log()
+        red, green, blue = (x.float() * window).unbind(1)
+        bright, warm, purple = red + green + blue, red - blue, red - 2 * green + blue
+        opponent = torch.stack([bright / math.sqrt(3), warm / math.sqrt(2), purple / math.sqrt(6)], dim=1)
+        power = torch.view_as_real(torch.fft.rfft2(opponent, norm="ortho")).square().sum(-1)
+        logs = (power + 1e-6).log()  # what is below a third of a level of 255 counts as none
+        by_frequency = logs.mean(0).flatten(1).T
+        sums = by_frequency.new_zeros(bands + 1, 3).index_add(0, ring, by_frequency)
+        return (sums / count[:, None])[:bands]
 
-    return (log_power(pictures) - log_power(photos)).mean(0).abs().mean()
+    return (log_power(pictures) - log_power(photos)).abs().mean()
 
 
 def checkerboard(pictures: Tensor, photos: Tensor, valid: Tensor, cell_px: int = 16) -> Tensor:

@@ -140,7 +140,7 @@ class Projected:
     )
     l1_weight = 0.5
     feature_weight = 0.5
-    spectrum_weight = 0.3
+    spectrum_weight = 0.5
     segmentation_weight = 0.3
     obedience_weight = 15.0
     stray_weight = 10.0
