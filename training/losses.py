@@ -137,16 +137,16 @@ def clutter(
     """
     shares, shown = F.avg_pool2d(one_hot, cell_px), F.avg_pool2d(valid.to(one_hot.dtype), cell_px)
     pure = (shares == 1) * colored.view(1, -1, 1, 1)
+    seen = pure * (shown == 1)
 
     def distance(x: Tensor, asked: Tensor) -> Tensor:
         found = F.avg_pool2d(x.float(), cell_px)
-        return (found - painted(shares, asked, colored)).abs().mean(1, keepdim=True) * pure
+        return (found - painted(shares, asked, colored)).abs().mean(1, keepdim=True)
 
-    seen = (shown == 1) * pure
-    usual = (distance(photos, photo_colors) * seen).sum((2, 3), keepdim=True) / seen.sum(
-        (2, 3), keepdim=True
-    ).clamp(min=1)
-    excess = F.relu(distance(pictures, colors) - tolerated * usual) * (usual > 0)
+    n_seen = seen.sum((2, 3), keepdim=True).clamp(min=1)
+    usual = (distance(photos, photo_colors) * seen).sum((2, 3), keepdim=True) / n_seen
+    known = usual > 0  # a photo that shows nothing of a class does not tell how it is
+    excess = F.relu(distance(pictures, colors) - tolerated * usual) * pure * known
     return excess.sum() / pure.sum().clamp(min=1)
 
 
