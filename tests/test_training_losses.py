@@ -174,6 +174,24 @@ def test_clutter_is_what_is_further_from_a_class_s_color_than_its_photo_mostly_i
     assert of_street == 0
 
 
+def test_clutter_lets_shades_of_a_color_pass_more_than_other_tints() -> None:
+    one_hot = torch.ones(1, 1, 64, 64)
+    brick, colored = torch.tensor([[[0.6, 0.3, 0.2]]]), torch.ones(1, 1)
+    valid = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    wall = brick.view(1, 3, 1, 1).expand(1, 3, 64, 64)
+    uneven = torch.where(torch.arange(64) < 32, 1.25, 0.75) * wall
+
+    def clutter(picture: torch.Tensor) -> float:
+        return float(losses.clutter(2 * picture - 1, brick, 2 * uneven - 1, brick, one_hot, valid, colored))
+
+    shaded, tinted = wall.clone(), wall.clone()
+    shaded[..., 16:24, 16:24] *= 1.4
+    tinted[..., 16:24, 16:24] += torch.tensor([-0.1, 0.0, 0.1]).view(3, 1, 1)
+    assert clutter(shaded) == 0
+    # Twice `least` of the mean difference, in -1..1, of which no channel's brightness is part.
+    assert clutter(tinted) == pytest.approx((2 * 0.2 / 3 - 2 * 0.02) / 64, rel=1e-3)
+
+
 def test_the_spectrum_is_off_where_detail_is_too_strong_or_too_weak() -> None:
     torch.manual_seed(0)
     photos = torch.randn(2, 3, 64, 64) / 4

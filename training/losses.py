@@ -126,28 +126,35 @@ def clutter(
     colored: Tensor,
     cell_px: int = 8,
     tolerated: float = 2.0,
+    least: float = 0.02,
 ) -> Tensor:
     """How far cells that show one class alone are from its color, beyond what is usual, over all such cells.
 
     Lamps, wires and signs before walls are small beside the patches of `stray_colors`; what networks make of
-    them are dark stars and pipes. Usual is the mean over the class's cells in the photo, `tolerated` times as
-    much is let pass: panes differ more than walls. pictures, photos: (N, 3, H, W) in -1..1; colors,
-    photo_colors: (N, K, 3) in 0..1; one_hot: (N, K, H, W) of their classes; valid: bool (N, 1, H, W), what
-    the photos show; colored: (K, 1), 0 for classes without a color.
+    them are dark stars and pipes. Tint counts for itself, the difference to the color at the cell's own
+    brightness: panes reflect skies and rooms, but hardly orange or violet ones. Usual is the mean over the
+    class's cells in the photo, no less than `least`, and `tolerated` times as much is let pass: panes differ
+    more than walls. pictures, photos: (N, 3, H, W) in -1..1; colors, photo_colors: (N, K, 3) in 0..1;
+    one_hot: (N, K, H, W) of their classes; valid: bool (N, 1, H, W), what the photos show; colored: (K, 1), 0
+    for classes without a color.
     """
     shares, shown = F.avg_pool2d(one_hot, cell_px), F.avg_pool2d(valid.to(one_hot.dtype), cell_px)
     pure = (shares == 1) * colored.view(1, -1, 1, 1)
     seen = pure * (shown == 1)
 
-    def distance(x: Tensor, asked: Tensor) -> Tensor:
-        found = F.avg_pool2d(x.float(), cell_px)
-        return (found - painted(shares, asked, colored)).abs().mean(1, keepdim=True)
+    def off(x: Tensor, colors: Tensor) -> Tensor:
+        found, asked = F.avg_pool2d(x.float(), cell_px), painted(shares, colors, colored)
+        bright, asked_bright = found.mean(1, keepdim=True), asked.mean(1, keepdim=True)
+        shade = (bright + 1) / (asked_bright + 1).clamp(min=0.1)
+        tint = (found - bright) - (asked - asked_bright) * shade
+        return torch.stack([found - asked, tint], dim=1).abs().mean(2)  # (N, 2, h, w)
 
-    n_seen = seen.sum((2, 3), keepdim=True).clamp(min=1)
-    usual = (distance(photos, photo_colors) * seen).sum((2, 3), keepdim=True) / n_seen
-    known = usual > 0  # a photo that shows nothing of a class does not tell how it is
-    excess = F.relu(distance(pictures, colors) - tolerated * usual) * pure * known
-    return excess.sum() / pure.sum().clamp(min=1)
+    n_seen = seen.sum((2, 3))
+    usual = torch.einsum("nkhw,nohw->nko", seen, off(photos, photo_colors)) / n_seen.clamp(min=1)[..., None]
+    limit = torch.einsum("nkhw,nko->nohw", pure, tolerated * usual.clamp(min=least))
+    # A photo that shows nothing of a class does not tell how it is.
+    known = torch.einsum("nkhw,nk->nhw", pure, (n_seen > 0).to(pure.dtype))[:, None]
+    return (F.relu(off(pictures, colors) - limit) * known).sum() / pure.sum().clamp(min=1)
 
 
 def spectrum(pictures: Tensor, photos: Tensor, bands: int = 12) -> Tensor:

@@ -146,7 +146,7 @@ class Projected:
     stray_weight = 10.0
     checkerboard_weight = 2.0
     unrest_weight = 10.0
-    clutter_weight = 20.0
+    clutter_weight = 40.0
     patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
