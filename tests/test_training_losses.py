@@ -188,7 +188,7 @@ def test_clutter_lets_shades_of_a_color_pass_more_than_other_tints() -> None:
     shaded[..., 16:24, 16:24] *= 1.4
     tinted[..., 16:24, 16:24] += torch.tensor([-0.1, 0.0, 0.1]).view(3, 1, 1)
     assert clutter(shaded) == 0
-    # Twice `least` of the mean difference, in -1..1, of which no channel's brightness is part.
+    # The photo has a single tint, so twice `least` is let pass; its shades let the difference itself pass.
     assert clutter(tinted) == pytest.approx((2 * 0.2 / 3 - 2 * 0.02) / 64, rel=1e-3)
 
 

@@ -142,8 +142,8 @@ def clutter(
     pure = (shares == 1) * colored.view(1, -1, 1, 1)
     seen = pure * (shown == 1)
 
-    def off(x: Tensor, colors: Tensor) -> Tensor:
-        found, asked = F.avg_pool2d(x.float(), cell_px), painted(shares, colors, colored)
+    def off(x: Tensor, wanted: Tensor) -> Tensor:
+        found, asked = F.avg_pool2d(x.float(), cell_px), painted(shares, wanted, colored)
         bright, asked_bright = found.mean(1, keepdim=True), asked.mean(1, keepdim=True)
         shade = (bright + 1) / (asked_bright + 1).clamp(min=0.1)
         tint = (found - bright) - (asked - asked_bright) * shade
@@ -153,7 +153,7 @@ def clutter(
     usual = torch.einsum("nkhw,nohw->nko", seen, off(photos, photo_colors)) / n_seen.clamp(min=1)[..., None]
     limit = torch.einsum("nkhw,nko->nohw", pure, tolerated * usual.clamp(min=least))
     # A photo that shows nothing of a class does not tell how it is.
-    known = torch.einsum("nkhw,nk->nhw", pure, (n_seen > 0).to(pure.dtype))[:, None]
+    known = (pure * (n_seen > 0)[..., None, None]).sum(1, keepdim=True)
     return (F.relu(off(pictures, colors) - limit) * known).sum() / pure.sum().clamp(min=1)
 
 
