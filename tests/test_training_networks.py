@@ -175,6 +175,23 @@ def test_pictures_start_from_colors_without_the_label_maps_jagged_edges() -> Non
     assert steps.min() >= 0 and 0 < steps.max() <= 1, "half of the step at most from pixel to pixel"
 
 
+def test_color_changes_softly_and_brightness_from_pixel_to_pixel() -> None:
+    network = small_lean()
+    nn.init.normal_(network.head.weight)
+    with torch.no_grad():
+        picture = network(blocky_classes(64, 64), torch.rand(1, 12, 3), 0, 0)[0]
+    grey = picture.mean(0)
+
+    def finest(x: torch.Tensor) -> float:
+        """The part of the power in 0.4 to 0.5 cycles a pixel across."""
+        power = torch.fft.rfft(x * torch.hann_window(x.shape[-1], False)).abs().square().mean(0)
+        return float(power[len(power) * 4 // 5 :].sum() / power[1:].sum())
+
+    for difference in (picture[0] - picture[1], picture[1] - picture[2]):
+        assert finest(difference) < 0.002 < 0.1 < finest(grey)
+        assert finest(difference.T) < 0.002 < 0.1 < finest(grey.T)
+
+
 def test_the_pix2pix_unet_ignores_colors_and_has_the_papers_size() -> None:
     network = Pix2PixUNet(12).eval()
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(54.4, abs=0.1)

@@ -124,7 +124,8 @@ class LeanUNet(nn.Module):
 
     Most of the work happens on the way up, at a quarter of the resolution and below: label maps are easily
     read, and a picture costs little memory traffic there. A thin path at half the resolution, fed by the
-    label map itself, keeps window frames sharp. Every normalisation is a BatchNorm behind a convolution: it
+    label map itself, keeps window frames sharp. What pixels differ in is brightness alone, color is smooth over
+    cells of two: the photos that it learns from are JPEGs, which keep no more. Every normalisation is a BatchNorm behind a convolution: it
     folds away, so results depend neither on the batch nor on the picture's size.
     """
 
@@ -169,7 +170,7 @@ class LeanUNet(nn.Module):
         self.up4, self.mix4 = UpConvolution(w8, w4), conv_bn_relu(w4, w4)
         self.up2 = UpPatches(w4, detail_width)
         self.mix2 = conv_bn_relu(detail_width, detail_width)
-        self.head = nn.Conv2d(detail_width, 3 * 4, 3, 1, 1)
+        self.head = nn.Conv2d(detail_width, 3 + 4, 3, 1, 1)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def paint(self, classes: Tensor, colors: Tensor, top: int, left: int) -> tuple[Tensor, Tensor]:
@@ -225,9 +226,9 @@ class LeanUNet(nn.Module):
         x = self.mix16(self.up16(x) + x16)
         x = self.mix8(self.up8(x) + x8)
         x = self.mix4(self.up4(x) + x4)
-        x = self.mix2(F.relu(self.up2(x) + detail))
-        # Four pixels a cell, all on the cell's color.
-        return F.pixel_shuffle(self.head(x) + flat.repeat_interleave(4, 1), 2)
+        tints, greys = self.head(self.mix2(F.relu(self.up2(x) + detail))).split((3, 4), dim=1)
+        smooth = F.interpolate(flat + tints, scale_factor=2.0, mode="bilinear")
+        return smooth + F.pixel_shuffle(greys, 2)
 
 
 def _scaled(
