@@ -141,6 +141,7 @@ class Projected:
     l1_weight = 0.5
     feature_weight = 0.5
     spectrum_weight = 0.5
+    lattice_weight = 5.0
     segmentation_weight = 0.3
     obedience_weight = 15.0
     stray_weight = 10.0
@@ -216,6 +217,7 @@ class Projected:
             "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
             "spectrum": losses.spectrum(seen.fake_picture, seen.real_picture),
+            "lattice": losses.lattice(seen.fake_picture, seen.real_picture),
             # Asked of the picture as it was before the shared augmentation changed its colors.
             "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
             "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
@@ -235,6 +237,7 @@ class Projected:
             "features": self.feature_weight,
             "l1": self.l1_weight,
             "spectrum": self.spectrum_weight,
+            "lattice": self.lattice_weight,
             "obey": self.obedience_weight,
             "stray": self.stray_weight,
             "checkerboard": self.checkerboard_weight,
