@@ -124,9 +124,10 @@ class LeanUNet(nn.Module):
 
     Most of the work happens on the way up, at a quarter of the resolution and below: label maps are easily
     read, and a picture costs little memory traffic there. A thin path at half the resolution, fed by the
-    label map itself, keeps window frames sharp. What pixels differ in is brightness alone, color is smooth over
-    cells of two: the photos that it learns from are JPEGs, which keep no more. Every normalisation is a BatchNorm behind a convolution: it
-    folds away, so results depend neither on the batch nor on the picture's size.
+    label map itself, keeps window frames sharp. Pixels of a cell of two by two differ in brightness alone,
+    color is smooth: the photos to learn from are JPEGs, which keep no more. Every normalisation is a
+    BatchNorm behind a convolution: it folds away, so results depend neither on the batch nor on the
+    picture's size.
     """
 
     stride = 32
