@@ -182,7 +182,7 @@ def spectrum(pictures: Tensor, photos: Tensor, bands: int = 13) -> Tensor:
         bright, warm, purple = red + green + blue, red - blue, red - 2 * green + blue
         opponent = torch.stack([bright / math.sqrt(3), warm / math.sqrt(2), purple / math.sqrt(6)], dim=1)
         power = torch.view_as_real(torch.fft.rfft2(opponent, norm="ortho")).square().sum(-1)
-        logs = (power + 1e-6).log()  # what is below a third of a level of 255 counts as none
+        logs = (power + 1e-5).log()  # what is below a level of 255 counts as none: photos are rounded
         by_frequency = logs.mean(0).flatten(1).T
         sums = by_frequency.new_zeros(bands + 1, 3).index_add(0, ring, by_frequency)
         return (sums / count[:, None])[:bands]
