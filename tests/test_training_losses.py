@@ -209,7 +209,7 @@ def test_the_spectrum_is_off_where_detail_is_too_strong_or_too_weak() -> None:
     assert losses.spectrum(photos + alternation, photos) > 0.1  # nor is it in the very corner
     assert losses.spectrum(photos.mean(1, keepdim=True).expand_as(photos), photos) > 1  # grey
     other = torch.stack([2 * photos[0], photos[1] / 2])
-    assert losses.spectrum(other, photos) == pytest.approx(0, abs=0.01)  # of the batch, not of each picture
+    assert losses.spectrum(other, photos) == pytest.approx(0, abs=0.05)  # of the batch, not of each picture
     calm = torch.zeros_like(photos).requires_grad_()
     losses.spectrum(calm, photos).backward()
     assert calm.grad is not None and calm.grad.isfinite().all()
