@@ -157,23 +157,21 @@ def clutter(
     return (F.relu(off(pictures, colors) - limit) * known).sum() / pure.sum().clamp(min=1)
 
 
-def spectrum(pictures: Tensor, photos: Tensor, bands: int = 13) -> Tensor:
+def spectrum(pictures: Tensor, photos: Tensor) -> Tensor:
     """How far the power of pictures is from that of their photos, by how fine detail is: mean |log ratio|.
 
     Networks that upsample are off in the finest detail, which discriminators hardly correct (Durall et al.
     2020, arXiv 2003.01826, section 4). Bands are rings of 0.05 cycles a pixel from 0.1 on, the last one the
     corner, where every pixel differs from its neighbors. Of each its mean log power counts, and not the log
-    of its mean power: that a grid would have, too, in a few frequencies.
-    Brightness counts for itself, and so do two opponent colors: photos have little detail in those. The ratio
-    is a batch's mean: what a label map does not tell, trees and signs, may be in another picture. pictures,
-    photos: (N, 3, S, S) in -1..1.
+    of its mean power: that a grid would have, too, in a few frequencies. Brightness counts for itself, and so
+    do two opponent colors: photos have little detail in those. The ratio is a batch's mean: what a label map
+    does not tell, trees and signs, may be in another picture. pictures, photos: (N, 3, S, S) in -1..1.
     """
     size = photos.shape[-1]
     frequency = torch.fft.fftfreq(size, device=photos.device)[:, None]
     finest = torch.fft.rfftfreq(size, device=photos.device)
-    ring = ((frequency.square() + finest.square()).sqrt() * 20 - 2).floor().long()
-    ring = torch.where((ring >= 0) & (ring < bands), ring, bands).flatten()
-    count = torch.bincount(ring, minlength=bands + 1)
+    ring = ((frequency.square() + finest.square()).sqrt() * 20 - 1).floor().clamp(min=0).long().flatten()
+    count = torch.bincount(ring)
     window = torch.hann_window(size, False, device=photos.device)  # or a picture's borders count as edges
     window = window[:, None] * window
 
@@ -184,8 +182,8 @@ def spectrum(pictures: Tensor, photos: Tensor, bands: int = 13) -> Tensor:
         power = torch.view_as_real(torch.fft.rfft2(opponent, norm="ortho")).square().sum(-1)
         logs = (power + 1e-5).log()  # what is below a level of 255 counts as none: photos are rounded
         by_frequency = logs.mean(0).flatten(1).T
-        sums = by_frequency.new_zeros(bands + 1, 3).index_add(0, ring, by_frequency)
-        return (sums / count[:, None])[:bands]
+        sums = by_frequency.new_zeros(len(count), 3).index_add(0, ring, by_frequency)
+        return (sums / count[:, None])[1:]  # without what is coarser than detail
 
     return (log_power(pictures) - log_power(photos)).abs().mean()
 
