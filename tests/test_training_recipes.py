@@ -1,5 +1,6 @@
 """Recipes: what they look at, and what they leave alone."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -60,6 +61,19 @@ def test_the_generator_is_shown_the_context_and_judged_by_the_window(monkeypatch
     trainer.step(replace(batch, context=context, corner=torch.tensor([[9, 70], [9, 70]])))
     assert torch.equal(shown[0], context)
     assert torch.equal(judged[0], made[0][:, :, 9 : 9 + SIZE_PX, 70 : 70 + SIZE_PX])
+
+
+def test_a_resumed_run_looks_through_the_random_features_that_it_began_with() -> None:
+    trainers = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        trainers.append(
+            Trainer(RECIPES["projected"](FACADES), Schedule(999), 0, torch.device("cpu"), "fp32", World())
+        )
+    begun, resumed = trainers
+    begun.done = begun.recipe.settings.warmup_steps
+    resumed.restore(copy.deepcopy(begun.state()))
+    assert resumed.step(batch_with_wedge()) == begun.step(batch_with_wedge())
 
 
 def is_normal(x: torch.Tensor) -> bool:

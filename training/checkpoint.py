@@ -8,7 +8,7 @@ import torch
 
 from facadegen.errors import TrainingError
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -183,12 +183,13 @@ class Trainer:
         return network
 
     def state(self) -> dict[str, Any]:
-        """All that changes, for a checkpoint."""
+        """All that changes, for a checkpoint; and the frozen part, which has random numbers of its own."""
         return {
             "done": self.done,
             "seconds": self.seconds,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
+            "frozen": self.frozen.state_dict(),
             "parser": self.parser.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -199,6 +200,7 @@ class Trainer:
         self.done, self.seconds = state["done"], state["seconds"]
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
+        self.frozen.load_state_dict(state["frozen"])
         self.parser.load_state_dict(state["parser"])
         self.average.load_state_dict(state["average"])
         for name, optimizer in self.optimizers.items():
