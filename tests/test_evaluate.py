@@ -202,6 +202,11 @@ def test_styles_of_a_generator_that_paints_colors(exam: scores.Exam, generator: 
     assert all(paint.n_pictures == obedience.N_MAPS for paint in report.paints.values())
     assert 0 <= report.recognised <= 1
     assert report.to_json()["missed"] == report.missed()
+    assert list(report.fidelity_lost) == list(report.styles)
+    poor = replace(report, fidelity_lost={"a": 0.019, "b": 0.031})
+    assert [line for line in poor.missed() if line.startswith("style")] == [
+        "style b loses 0.031 of label fidelity (at most 0.02)"
+    ]
 
 
 def test_recognised_counts_the_nearest_style() -> None:

@@ -54,8 +54,8 @@ class StyleReport:
 
     classes, paints: by name and by color. recognised: the share of pictures, made in colors estimated from a
     photo alone, whose facade color is nearest to that photo's own, of all styles. recognised_estimates: the
-    same of the estimates themselves. fidelity_lost: how far the label fidelity of the worst style is below
-    that of the default colors.
+    same of the estimates themselves. fidelity_lost: how far each style's label fidelity is below that of the
+    default colors.
     """
 
     styles: tuple[str, ...]
@@ -65,7 +65,7 @@ class StyleReport:
     recognised: float
     recognised_estimates: float
     default_fidelity: float
-    fidelity_lost: float
+    fidelity_lost: dict[str, float]
 
     def missed(self) -> list[str]:
         """What misses its mark, a line each."""
@@ -76,10 +76,11 @@ class StyleReport:
         ]
         if self.recognised < LEAST_RECOGNISED:
             lines.append(f"{self.recognised:.0%} of photos are recognised (at least {LEAST_RECOGNISED:.0%})")
-        if self.fidelity_lost > MOST_FIDELITY_LOST:
-            lost = f"{self.fidelity_lost:.3f} of label fidelity"
-            lines.append(f"a style loses {lost} (at most {MOST_FIDELITY_LOST})")
-        return lines
+        return lines + [
+            f"style {name} loses {lost:.3f} of label fidelity (at most {MOST_FIDELITY_LOST})"
+            for name, lost in self.fidelity_lost.items()
+            if lost > MOST_FIDELITY_LOST
+        ]
 
     def to_json(self) -> dict[str, object]:
         """The report, and what misses its mark."""
@@ -118,15 +119,16 @@ def measure(
         texture = metrics.texture(pictures, walls) / usual
         paints[paint] = PaintObedience(**asdict(_obedience(chosen, colors, facade)), texture=texture)
         on_progress(1)
+    names = tuple(exam.val.names[i] for i in styles)
     return StyleReport(
-        styles=tuple(exam.val.names[i] for i in styles),
+        styles=names,
         maps=tuple(exam.val.names[i] for i in maps),
         classes=_by_class(np.repeat(asked, len(maps), axis=0), np.concatenate(got), label_set),
         paints=paints,
         recognised=recognised(np.stack(recolored)[:, :, facade], facades),
         recognised_estimates=recognised(estimated[:, None, facade], facades),
         default_fidelity=default_fidelity,
-        fidelity_lost=default_fidelity - min(fidelities),
+        fidelity_lost={name: default_fidelity - one for name, one in zip(names, fidelities, strict=True)},
     )
 
 

@@ -89,9 +89,10 @@ def _value(score: Estimate | float) -> float:
 
 def _style_table(styles: StyleReport) -> Table:
     title = f"{len(styles.styles)} styles on {len(styles.maps)} label maps"
+    worst, lost = max(styles.fidelity_lost.items(), key=lambda item: item[1])
     caption = (
         f"recognised from photos: {styles.recognised:.0%} of pictures, {styles.recognised_estimates:.0%} "
-        f"of estimates; mIoU {styles.default_fidelity:.3f}, the worst style's {styles.fidelity_lost:.3f} less"
+        f"of estimates; mIoU {styles.default_fidelity:.3f}, that of the worst style, {worst}, {lost:.3f} less"
     )
     table = Table(title=title, caption=caption, box=box.SIMPLE)
     for heading in ("class", "pictures", "color off, levels ↓", f"within {MOST_LEVELS:.0f} ↑"):
