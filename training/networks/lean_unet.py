@@ -120,7 +120,7 @@ def soften(pictures: Tensor) -> Tensor:
 
 
 class LeanUNet(nn.Module):
-    """Makes pictures of class maps and colors; 1.5 GMACs a 256x256 picture once folded.
+    """Makes pictures of class maps and colors; 1.0 GMACs a 256x256 picture once folded.
 
     Most of the work happens on the way up, at a quarter of the resolution and below: label maps are easily
     read, and a picture costs little memory traffic there. A thin path at half the resolution, fed by the
@@ -134,7 +134,7 @@ class LeanUNet(nn.Module):
     style = "colors"
     # Sum over the convolutions of the stride at which each one looks one cell further, and one cell of 32,
     # rounded up to the stride.
-    context_px = 288
+    context_px = 256
 
     one_hot: Tensor
     colored: Tensor
@@ -167,8 +167,8 @@ class LeanUNet(nn.Module):
             conv_bn_relu(w16, w32, 3, 2), *[ResidualBlock(w32) for _ in range(bottleneck_blocks)]
         )
         self.up16, self.mix16 = UpConvolution(w32, w16), conv_bn_relu(w16, w16)
-        self.up8, self.mix8 = UpConvolution(w16, w8), nn.Sequential(conv_bn_relu(w8, w8), ResidualBlock(w8))
-        self.up4, self.mix4 = UpConvolution(w8, w4), nn.Sequential(conv_bn_relu(w4, w4), ResidualBlock(w4))
+        self.up8, self.mix8 = UpConvolution(w16, w8), conv_bn_relu(w8, w8)
+        self.up4, self.mix4 = UpConvolution(w8, w4), conv_bn_relu(w4, w4)
         self.up2 = UpPatches(w4, detail_width)
         self.mix2 = conv_bn_relu(detail_width, detail_width)
         self.head = nn.Conv2d(detail_width, 3 + 4, 3, 1, 1)
