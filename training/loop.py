@@ -45,13 +45,11 @@ class Schedule:
     decay_from: float = 0.5
     floor: float = 0.05
 
-    def factor(self, step: int, decays: bool = True) -> float:
-        """What rates are multiplied by in this step, 0..1; decays: whether they fall after the ramp."""
+    def factor(self, step: int) -> float:
+        """What the learning rates are multiplied by in this step, 0..1."""
         start, end = self._cycle(step)
         if step - start < self.ramp:
             return (step - start + 1) / self.ramp
-        if not decays:
-            return 1.0
         progress = max(0.0, ((step - start) / (end - start) - self.decay_from) / (1 - self.decay_from))
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -235,9 +233,8 @@ class Trainer:
         return segmentation + PARSER_COLOR_WEIGHT * colors, {"parser": segmentation, "parser_colors": colors}
 
     def _set_rates(self) -> None:
+        factor = self.schedule.factor(self.done)
         for name, optimizer in self.optimizers.items():
-            decays = name != "discriminator" or self.recipe.settings.discriminator_decays
-            factor = self.schedule.factor(self.done, decays)
             for group in optimizer.param_groups:
                 group["lr"] = self.rates[name] * factor
 

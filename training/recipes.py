@@ -26,7 +26,6 @@ class Settings:
     batch_size: int
     generator_rate: float
     discriminator_rate: float
-    discriminator_decays: bool  # whether its rate falls with the generator's
     betas: tuple[float, float]
     warmup_steps: int  # of reconstruction alone
     acquaint_steps: int  # of the discriminators alone, where the generator is pretrained
@@ -61,7 +60,6 @@ class Pix2Pix:
         batch_size=4,
         generator_rate=2e-4,
         discriminator_rate=2e-4,
-        discriminator_decays=True,
         betas=(0.5, 0.999),
         warmup_steps=0,
         acquaint_steps=600,
@@ -130,7 +128,6 @@ class Projected:
         batch_size=4,
         generator_rate=3e-4,
         discriminator_rate=3e-4,
-        discriminator_decays=False,
         betas=(0.0, 0.99),
         warmup_steps=200,
         acquaint_steps=600,
