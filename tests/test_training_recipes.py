@@ -37,9 +37,12 @@ def batch_with_wedge() -> Batch:
     )
 
 
+def projected_trainer(schedule: Schedule) -> Trainer:
+    return Trainer(RECIPES["projected"](FACADES), schedule, 0, torch.device("cpu"), "fp32", World())
+
+
 def test_the_generator_is_shown_the_context_and_judged_by_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = RECIPES["projected"](FACADES)
-    trainer = Trainer(recipe, Schedule(1), 0, torch.device("cpu"), "fp32", World())
+    trainer = projected_trainer(Schedule(1))
     batch = batch_with_wedge()
     context = torch.ones(2, 3 * SIZE_PX, 3 * SIZE_PX, dtype=torch.uint8)
     context[:, 9 : 9 + SIZE_PX, 70 : 70 + SIZE_PX] = batch.classes
@@ -57,7 +60,7 @@ def test_the_generator_is_shown_the_context_and_judged_by_the_window(monkeypatch
         return fake.mean(), {}
 
     monkeypatch.setattr(trainer.generator, "forward", generate)
-    monkeypatch.setattr(recipe, "reconstruction_loss", loss)
+    monkeypatch.setattr(trainer.recipe, "reconstruction_loss", loss)
     trainer.step(replace(batch, context=context, corner=torch.tensor([[9, 70], [9, 70]])))
     assert torch.equal(shown[0], context)
     assert torch.equal(judged[0], made[0][:, :, 9 : 9 + SIZE_PX, 70 : 70 + SIZE_PX])
@@ -67,9 +70,7 @@ def test_a_resumed_run_looks_through_the_random_features_that_it_began_with() ->
     trainers = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        trainers.append(
-            Trainer(RECIPES["projected"](FACADES), Schedule(999), 0, torch.device("cpu"), "fp32", World())
-        )
+        trainers.append(projected_trainer(Schedule(999)))
     begun, resumed = trainers
     begun.done = begun.recipe.settings.warmup_steps
     resumed.restore(copy.deepcopy(begun.state()))
@@ -82,9 +83,7 @@ def is_normal(x: torch.Tensor) -> bool:
 
 
 def test_a_settled_generator_works_as_in_use() -> None:
-    trainer = Trainer(
-        RECIPES["projected"](FACADES), Schedule(9, settle_from=0.3), 0, torch.device("cpu"), "fp32", World()
-    )
+    trainer = projected_trainer(Schedule(9, settle_from=0.3))
     batch = batch_with_wedge()
     norm = next(m for m in trainer.generator.modules() if isinstance(m, nn.BatchNorm2d))
     normal: list[bool] = []
@@ -101,7 +100,7 @@ def test_a_settled_generator_works_as_in_use() -> None:
 
 
 def test_the_parser_is_shown_black_wedges_and_grey_ones() -> None:
-    trainer = Trainer(RECIPES["projected"](FACADES), Schedule(9), 0, torch.device("cpu"), "fp32", World())
+    trainer = projected_trainer(Schedule(9))
     batch = batch_with_wedge()
     shown: list[set[float]] = []
     trainer.parser.register_forward_pre_hook(
@@ -114,7 +113,7 @@ def test_the_parser_is_shown_black_wedges_and_grey_ones() -> None:
 
 
 def test_the_parser_learns_from_whole_facades_alone() -> None:
-    trainer = Trainer(RECIPES["projected"](FACADES), Schedule(9), 0, torch.device("cpu"), "fp32", World())
+    trainer = projected_trainer(Schedule(9))
     batch = batch_with_wedge()
     before = {name: value.clone() for name, value in trainer.parser.state_dict().items()}
     assert "parser" not in trainer.step(replace(batch, close_up=~batch.close_up))
