@@ -11,7 +11,7 @@ from facadegen.palettes import FACADES
 from training.data import Batch
 from training.distributed import World
 from training.loop import Schedule, Trainer
-from training.recipes import RECIPES, Recipe
+from training.recipes import RECIPES, Recipe, enlarged_part, one_hot
 
 SIZE_PX = 64
 
@@ -130,6 +130,35 @@ def test_what_shows_in_close_ups_alone_is_asked_of_them_alone() -> None:
     for each in (batch, replace(batch, close_up=~batch.close_up)):
         found.append(set(recipe.generator_loss(each, fake, recipe.compare(each, fake))[1]))
     assert found[1] - found[0] == {"checkerboard", "unrest", "clutter"} and found[0] < found[1]
+
+
+def test_photo_picture_and_labels_are_enlarged_at_the_same_place() -> None:
+    classes = torch.arange(12, dtype=torch.uint8).repeat(2, SIZE_PX, SIZE_PX // 12 + 1)[..., :SIZE_PX]
+    condition = one_hot(classes, 12)
+    pictures = classes[:, None].expand(-1, 3, -1, -1).float()
+    photo, picture, labels = enlarged_part(pictures, pictures + 1, condition)
+    assert photo.shape == picture.shape == pictures.shape
+    assert torch.equal(photo + 1, picture)
+    # Bilinear at twice the size: of each pixel four, whose mean it is but for what its neighbors add.
+    shown = labels.argmax(1)
+    found = nn.functional.avg_pool2d(photo, 2)[:, 0]
+    assert shown.shape == found.shape
+    ramp = (shown[..., 2:] - shown[..., :-2]).eq(2)  # not where the classes start over
+    assert ramp.any()
+    assert torch.allclose(found[..., 1:-1][ramp], shown[..., 1:-1][ramp].float())
+
+
+def test_the_judge_of_enlarged_parts_teaches_about_a_quarter_of_the_picture() -> None:
+    trainer = projected_trainer(Schedule(1))
+    batch = batch_with_wedge()
+    recipe = trainer.recipe
+    fake = (batch.photo * 0.5).requires_grad_()
+    _, terms = recipe.generator_loss(batch, fake, recipe.compare(batch, fake))
+    (gradient,) = torch.autograd.grad(terms["g_enlarged"], fake)
+    rows, columns = gradient[1].abs().sum(0).nonzero().unbind(1)
+    for places in (rows, columns):
+        assert int(places.max() - places.min()) + 1 <= SIZE_PX // 2
+    assert len(rows) > SIZE_PX**2 / 8
 
 
 @pytest.mark.parametrize("name", RECIPES)

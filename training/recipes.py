@@ -10,7 +10,11 @@ from torch.nn import functional as F
 from facadegen.palettes import LabelSet
 from training import losses
 from training.data import Batch
-from training.networks.discriminators import PatchDiscriminator, ProjectedDiscriminator
+from training.networks.discriminators import (
+    PatchDiscriminator,
+    ProjectedDiscriminator,
+    SegmentationDiscriminator,
+)
 from training.networks.features import ProjectedFeatures
 from training.networks.lean_unet import LeanUNet
 from training.networks.pix2pix_unet import Pix2PixUNet
@@ -104,17 +108,25 @@ class Pix2Pix:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What the projected discriminator and the losses look at; features once a step, for all of them."""
+class View:
+    """What a projected discriminator looks at: features of photos and pictures, once a step for all."""
 
-    real_picture: Tensor
-    fake_picture: Tensor
     real_taps: list[Tensor]
     fake_taps: list[Tensor]
     real_mixed: list[Tensor]
     fake_mixed: list[Tensor]
     real_condition: Tensor
     fake_condition: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the discriminators and the losses look at."""
+
+    real_picture: Tensor
+    fake_picture: Tensor
+    whole: View
+    enlarged: View
     one_hot: Tensor  # (N, K, H, W)
     small_classes: Tensor  # (N, H / 4, W / 4)
     small_valid: Tensor  # float (N, H / 4, W / 4)
@@ -122,7 +134,11 @@ class Seen:
 
 
 class Projected:
-    """Projected GAN (arXiv 2111.01007) with explicit colors, feature matching and a segmentation head."""
+    """Projected GAN (arXiv 2111.01007) with explicit colors, feature matching and a segmentation head.
+
+    Two discriminators look through the frozen features: one at whole pictures, one at a part of them at
+    twice the size, where the same features show what is too fine for them in the whole.
+    """
 
     settings = Settings(
         batch_size=4,
@@ -148,6 +164,7 @@ class Projected:
     checkerboard_weight = 2.0
     unrest_weight = 10.0
     clutter_weight = 40.0
+    enlarged_weight = 1.0
     patch_weight = 0.5
 
     def __init__(self, label_set: LabelSet) -> None:
@@ -155,8 +172,12 @@ class Projected:
         self.colored = colored_classes(label_set)
         self.generator: Generator = LeanUNet(self.colored)
         self.judge = ProjectedDiscriminator(self.n_classes)
+        self.enlarged_judge = ProjectedDiscriminator(self.n_classes)
+        self.segmentation_judge = SegmentationDiscriminator(self.n_classes)
         self.patch_judge = PatchDiscriminator(3 + self.n_classes, width=24, layers=2, widest=2, spectral=True)
-        self.discriminator: nn.Module = nn.ModuleList([self.judge, self.patch_judge])
+        self.discriminator: nn.Module = nn.ModuleList(
+            [self.judge, self.enlarged_judge, self.segmentation_judge, self.patch_judge]
+        )
         self.frozen: nn.Module = ProjectedFeatures()
 
     def compare(self, batch: Batch, fake: Tensor) -> Seen:
@@ -165,33 +186,39 @@ class Projected:
         # place of the wedges of photos, faults at the borders would pass for real ones, and grow.
         clamped = torch.where(batch.valid, leaky_clamp(fake), batch.photo)
         real_seen, fake_seen = shared_augmentation(batch.photo, clamped)
-        with torch.no_grad():
-            real_taps, real_mixed = self.frozen(real_seen)
-        fake_taps, fake_mixed = self.frozen(fake_seen)
         condition = one_hot(batch.classes, self.n_classes)
-        small = F.avg_pool2d(condition, 4)
         return Seen(
             real_seen,
             fake_seen,
-            real_taps,
-            fake_taps,
-            real_mixed,
-            fake_mixed,
-            self._condition(small, batch.photo_colors),
-            self._condition(small, batch.colors),
+            self._look(batch, real_seen, fake_seen, condition),
+            self._look(batch, *enlarged_part(real_seen, fake_seen, condition)),
             condition,
-            small.argmax(1),
+            F.avg_pool2d(condition, 4).argmax(1),
             F.avg_pool2d(batch.valid.to(fake.dtype), 4)[:, 0].floor(),
             losses.class_weights(batch.classes, self.n_classes),
         )
 
-    def _condition(self, small: Tensor, colors: Tensor) -> Tensor:
-        return torch.cat([small, losses.painted(small, colors, self.colored.to(colors.device))], dim=1)
+    def _look(self, batch: Batch, real: Tensor, fake: Tensor, classes: Tensor) -> View:
+        """Features of photos and pictures (N, 3, H, W), and one-hot classes (N, K, h, w) in their colors."""
+        with torch.no_grad():
+            real_taps, real_mixed = self.frozen(real)
+        fake_taps, fake_mixed = self.frozen(fake)
+        small = F.adaptive_avg_pool2d(classes, (real.shape[-2] // 4, real.shape[-1] // 4))
+        colored = self.colored.to(real.device)
+        real_condition, fake_condition = (
+            torch.cat([small, losses.painted(small, colors, colored)], dim=1)
+            for colors in (batch.photo_colors, batch.colors)
+        )
+        return View(real_taps, fake_taps, real_mixed, fake_mixed, real_condition, fake_condition)
 
     def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
-        mixed = [torch.cat([r, f.detach()]) for r, f in zip(seen.real_mixed, seen.fake_mixed, strict=True)]
-        logits, classes = self.judge(mixed, torch.cat([seen.real_condition, seen.fake_condition]))
-        hinge = torch.stack([losses.hinge_discriminator(*x.float().chunk(2)) for x in logits]).mean()
+        def hinge(judge: nn.Module, view: View) -> Tensor:
+            condition = torch.cat([view.real_condition, view.fake_condition])
+            logits = judge(_both(view.real_mixed, view.fake_mixed), condition)
+            return torch.stack([losses.hinge_discriminator(*x.float().chunk(2)) for x in logits]).mean()
+
+        whole, enlarged = hinge(self.judge, seen.whole), hinge(self.enlarged_judge, seen.enlarged)
+        classes = self.segmentation_judge(_both(seen.whole.real_mixed, seen.whole.fake_mixed))
         real_classes, fake_classes = classes.chunk(2)
         target = torch.full_like(seen.small_classes, self.n_classes)
         segmentation = losses.segmentation(
@@ -202,19 +229,25 @@ class Projected:
             torch.cat([seen.one_hot, seen.one_hot]),
         )
         patches = losses.hinge_discriminator(*patch.float().chunk(2))
-        loss = hinge + self.patch_weight * patches + self.segmentation_weight * segmentation
-        return loss, {"d": hinge, "d_patch": patches, "d_seg": segmentation}
+        terms = {"d": whole, "d_enlarged": enlarged, "d_patch": patches, "d_seg": segmentation}
+        weights = (1.0, self.enlarged_weight, self.patch_weight, self.segmentation_weight)
+        return torch.stack([w * term for w, term in zip(weights, terms.values(), strict=True)]).sum(), terms
 
     def generator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
-        logits, classes = self.judge(seen.fake_mixed, seen.fake_condition)
+        def adversarial(judge: nn.Module, view: View) -> Tensor:
+            logits = judge(view.fake_mixed, view.fake_condition)
+            return torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean()
+
+        classes = self.segmentation_judge(seen.whole.fake_mixed)
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         colored = self.colored.to(fake.device)
         terms = {
-            "g": torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean(),
+            "g": adversarial(self.judge, seen.whole),
+            "g_enlarged": adversarial(self.enlarged_judge, seen.enlarged),
             "g_patch": losses.hinge_generator(patch),
             "g_seg": losses.segmentation(classes, seen.small_classes, seen.weight, seen.small_valid),
-            "features": losses.feature_l1(seen.fake_taps, seen.real_taps, batch.own),
+            "features": losses.feature_l1(seen.whole.fake_taps, seen.whole.real_taps, batch.own),
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
             "spectrum": losses.spectrum(seen.fake_picture, seen.real_picture),
             "lattice": losses.lattice(seen.fake_picture, seen.real_picture),
@@ -232,6 +265,7 @@ class Projected:
             )
         weights = {
             "g": 1.0,
+            "g_enlarged": self.enlarged_weight,
             "g_patch": self.patch_weight,
             "g_seg": self.segmentation_weight,
             "features": self.feature_weight,
@@ -287,3 +321,20 @@ def shared_augmentation(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         return x * (1 + 0.3 * contrast) + 0.2 * brightness
 
     return change(real), change(fake)
+
+
+def enlarged_part(real: Tensor, fake: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same random quarter of photos and pictures (N, 3, H, W) at twice the size, (N, 3, H, W) again.
+
+    And of their condition (N, K, H, W) as it is, (N, K, H / 2, W / 2).
+    """
+    height, width = real.shape[-2] // 2, real.shape[-1] // 2
+    top, left = int(torch.randint(height + 1, ())), int(torch.randint(width + 1, ()))
+    real, fake, condition = (x[..., top : top + height, left : left + width] for x in (real, fake, condition))
+    real, fake = (F.interpolate(x, scale_factor=2.0, mode="bilinear") for x in (real, fake))
+    return real, fake, condition
+
+
+def _both(real: list[Tensor], fake: list[Tensor]) -> list[Tensor]:
+    """Features of photos, and behind them those of generated pictures, which get no gradient."""
+    return [torch.cat([r, f.detach()]) for r, f in zip(real, fake, strict=True)]

@@ -59,18 +59,31 @@ class _Head(nn.Module):
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Judges pictures by frozen features, beside label map and colors, and says what it sees where.
-
-    Beside the real-or-fake logits of Projected GAN there is a segmentation head that tells K real classes and
-    one fake class apart (OASIS, Schoenfeld et al. 2021, arXiv 2012.04781, section 3.1); it never sees the
-    label map.
-    """
+    """Judges pictures by frozen features at four scales, beside label map and colors (arXiv 2111.01007)."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList([_Head(m, n_classes + 3, width=min(m, 128)) for m in MIXED_CHANNELS])
+
+    def forward(self, mixed: list[Tensor], condition: Tensor) -> list[Tensor]:
+        """Four maps of logits (N, 1, h, w).
+
+        mixed: `ProjectedFeatures` of the pictures; condition: label map and painted colors (N, K + 3, H / 4,
+        W / 4).
+        """
+        return [head(m, condition) for head, m in zip(self.heads, mixed, strict=True)]
+
+
+class SegmentationDiscriminator(nn.Module):
+    """Says what pictures show where: tells K real classes and one fake class apart; sees no label map.
+
+    OASIS, Schoenfeld et al. 2021, arXiv 2012.04781, section 3.1.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
         width = MIXED_CHANNELS[0]
-        self.segmentation = nn.Sequential(
+        self.layers = nn.Sequential(
             spectral_norm(nn.Conv2d(width, width, 3, 1, 1)),
             nn.LeakyReLU(0.2),
             spectral_norm(nn.Conv2d(width, width, 1)),
@@ -78,11 +91,6 @@ class ProjectedDiscriminator(nn.Module):
             nn.Conv2d(width, n_classes + 1, 1),
         )
 
-    def forward(self, mixed: list[Tensor], condition: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Four maps of logits (N, 1, h, w), and class logits (N, K + 1, H / 4, W / 4), the last for fake.
-
-        mixed: `ProjectedFeatures` of the pictures; condition: label map and painted colors (N, K + 3, H / 4,
-        W / 4).
-        """
-        logits = [head(m, condition) for head, m in zip(self.heads, mixed, strict=True)]
-        return logits, self.segmentation(mixed[0])
+    def forward(self, mixed: list[Tensor]) -> Tensor:
+        """Class logits (N, K + 1, H / 4, W / 4), the last for fake, of pictures' `ProjectedFeatures`."""
+        return self.layers(mixed[0])
