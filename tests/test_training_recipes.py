@@ -149,9 +149,8 @@ def test_photo_picture_and_labels_are_enlarged_at_the_same_place() -> None:
 
 
 def test_the_judge_of_enlarged_parts_teaches_about_a_quarter_of_the_picture() -> None:
-    trainer = projected_trainer(Schedule(1))
+    recipe: Recipe = RECIPES["projected"](FACADES)
     batch = batch_with_wedge()
-    recipe = trainer.recipe
     fake = (batch.photo * 0.5).requires_grad_()
     _, terms = recipe.generator_loss(batch, fake, recipe.compare(batch, fake))
     (gradient,) = torch.autograd.grad(terms["g_enlarged"], fake)

@@ -187,23 +187,24 @@ class Projected:
         clamped = torch.where(batch.valid, leaky_clamp(fake), batch.photo)
         real_seen, fake_seen = shared_augmentation(batch.photo, clamped)
         condition = one_hot(batch.classes, self.n_classes)
+        small = F.avg_pool2d(condition, 4)
+        real_part, fake_part, part = enlarged_part(real_seen, fake_seen, condition)
         return Seen(
             real_seen,
             fake_seen,
-            self._look(batch, real_seen, fake_seen, condition),
-            self._look(batch, *enlarged_part(real_seen, fake_seen, condition)),
+            self._look(batch, real_seen, fake_seen, small),
+            self._look(batch, real_part, fake_part, F.avg_pool2d(part, 2)),
             condition,
-            F.avg_pool2d(condition, 4).argmax(1),
+            small.argmax(1),
             F.avg_pool2d(batch.valid.to(fake.dtype), 4)[:, 0].floor(),
             losses.class_weights(batch.classes, self.n_classes),
         )
 
-    def _look(self, batch: Batch, real: Tensor, fake: Tensor, classes: Tensor) -> View:
-        """Features of photos and pictures (N, 3, H, W), and one-hot classes (N, K, h, w) in their colors."""
+    def _look(self, batch: Batch, real: Tensor, fake: Tensor, small: Tensor) -> View:
+        """Features of photos and pictures (N, 3, H, W), and class shares (N, K, H / 4, W / 4) in colors."""
         with torch.no_grad():
             real_taps, real_mixed = self.frozen(real)
         fake_taps, fake_mixed = self.frozen(fake)
-        small = F.adaptive_avg_pool2d(classes, (real.shape[-2] // 4, real.shape[-1] // 4))
         colored = self.colored.to(real.device)
         real_condition, fake_condition = (
             torch.cat([small, losses.painted(small, colors, colored)], dim=1)
@@ -212,14 +213,12 @@ class Projected:
         return View(real_taps, fake_taps, real_mixed, fake_mixed, real_condition, fake_condition)
 
     def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
-        def hinge(judge: nn.Module, view: View) -> Tensor:
-            condition = torch.cat([view.real_condition, view.fake_condition])
-            logits = judge(_both(view.real_mixed, view.fake_mixed), condition)
+        def hinge(judge: nn.Module, view: View, mixed: list[Tensor]) -> Tensor:
+            logits = judge(mixed, torch.cat([view.real_condition, view.fake_condition]))
             return torch.stack([losses.hinge_discriminator(*x.float().chunk(2)) for x in logits]).mean()
 
-        whole, enlarged = hinge(self.judge, seen.whole), hinge(self.enlarged_judge, seen.enlarged)
-        classes = self.segmentation_judge(_both(seen.whole.real_mixed, seen.whole.fake_mixed))
-        real_classes, fake_classes = classes.chunk(2)
+        mixed = _both(seen.whole)
+        real_classes, fake_classes = self.segmentation_judge(mixed[0]).chunk(2)
         target = torch.full_like(seen.small_classes, self.n_classes)
         segmentation = losses.segmentation(
             real_classes, seen.small_classes, seen.weight, seen.small_valid
@@ -228,17 +227,26 @@ class Projected:
             torch.cat([seen.real_picture, seen.fake_picture.detach()]),
             torch.cat([seen.one_hot, seen.one_hot]),
         )
-        patches = losses.hinge_discriminator(*patch.float().chunk(2))
-        terms = {"d": whole, "d_enlarged": enlarged, "d_patch": patches, "d_seg": segmentation}
-        weights = (1.0, self.enlarged_weight, self.patch_weight, self.segmentation_weight)
-        return torch.stack([w * term for w, term in zip(weights, terms.values(), strict=True)]).sum(), terms
+        terms = {
+            "d": hinge(self.judge, seen.whole, mixed),
+            "d_enlarged": hinge(self.enlarged_judge, seen.enlarged, _both(seen.enlarged)),
+            "d_patch": losses.hinge_discriminator(*patch.float().chunk(2)),
+            "d_seg": segmentation,
+        }
+        weights = {
+            "d": 1.0,
+            "d_enlarged": self.enlarged_weight,
+            "d_patch": self.patch_weight,
+            "d_seg": self.segmentation_weight,
+        }
+        return weighted(terms, weights), terms
 
     def generator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         def adversarial(judge: nn.Module, view: View) -> Tensor:
             logits = judge(view.fake_mixed, view.fake_condition)
             return torch.stack([losses.hinge_generator(x.float()) for x in logits]).mean()
 
-        classes = self.segmentation_judge(seen.whole.fake_mixed)
+        classes = self.segmentation_judge(seen.whole.fake_mixed[0])
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         colored = self.colored.to(fake.device)
@@ -278,7 +286,7 @@ class Projected:
             "unrest": self.unrest_weight,
             "clutter": self.clutter_weight,
         }
-        return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
+        return weighted(terms, weights), terms
 
     def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
@@ -335,6 +343,11 @@ def enlarged_part(real: Tensor, fake: Tensor, condition: Tensor) -> tuple[Tensor
     return real, fake, condition
 
 
-def _both(real: list[Tensor], fake: list[Tensor]) -> list[Tensor]:
+def weighted(terms: Terms, weights: dict[str, float]) -> Tensor:
+    """The sum of the terms, each times its weight."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+
+def _both(view: View) -> list[Tensor]:
     """Features of photos, and behind them those of generated pictures, which get no gradient."""
-    return [torch.cat([r, f.detach()]) for r, f in zip(real, fake, strict=True)]
+    return [torch.cat([r, f.detach()]) for r, f in zip(view.real_mixed, view.fake_mixed, strict=True)]

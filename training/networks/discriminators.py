@@ -91,6 +91,9 @@ class SegmentationDiscriminator(nn.Module):
             nn.Conv2d(width, n_classes + 1, 1),
         )
 
-    def forward(self, mixed: list[Tensor]) -> Tensor:
-        """Class logits (N, K + 1, H / 4, W / 4), the last for fake, of pictures' `ProjectedFeatures`."""
-        return self.layers(mixed[0])
+    def forward(self, mixed: Tensor) -> Tensor:
+        """Class logits (N, K + 1, H / 4, W / 4), the last for fake.
+
+        mixed: the finest of the `ProjectedFeatures` of the pictures.
+        """
+        return self.layers(mixed)
