@@ -1,6 +1,7 @@
 """Cutting a huge picture into overlapping tiles that equal the whole."""
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -46,15 +47,17 @@ def plan_tiles(height: int, width: int, stride: int, context: int, budget_px: in
         return list(itertools.product(_spans(height, 1, stride, 0), _spans(width, 1, stride, 0)))
     margin = context + -context % stride
     budget_px = max(budget_px, (3 * margin + stride) ** 2)
-    plans = []
+    best: tuple[float, list[Tile]] = (math.inf, [])
     for row_parts in range(1, height // stride + 1):
         rows = _spans(height, row_parts, stride, margin)
+        rows_px = sum(span.seen_px for span in rows)
+        if rows_px * width >= best[0]:  # more rows only see more; without this, a tall strip takes minutes
+            break
         columns = _fewest_spans(width, budget_px // _most_seen(rows), stride, margin)
-        if columns:
-            work_px = sum(span.seen_px for span in rows) * sum(span.seen_px for span in columns)
-            plans.append((work_px, rows, columns))
-    _, rows, columns = min(plans, key=lambda plan: plan[0])
-    return list(itertools.product(rows, columns))
+        work_px = rows_px * sum(span.seen_px for span in columns)
+        if columns and work_px < best[0]:
+            best = work_px, list(itertools.product(rows, columns))
+    return best[1]
 
 
 def _fewest_spans(length: int, seen_px: int, stride: int, margin: int) -> list[Span]:

@@ -14,6 +14,12 @@ def test_padding_repeats_the_last_row_and_column() -> None:
     assert pad_to_stride(classes, 2).tolist() == classes.tolist()
 
 
+def test_a_strip_of_a_million_rows_is_planned_at_once() -> None:
+    """Each number of rows used to be tried, with a list of them all: half an hour of it."""
+    tiles = plan_tiles(1_000_000, 64, stride=32, context=256, budget_px=2**22)
+    assert sum(rows.kept_stop - rows.kept_start for rows, _ in tiles) == 1_000_000 and len(tiles) < 40
+
+
 def test_a_picture_within_the_budget_is_one_tile() -> None:
     ((rows, columns),) = plan_tiles(64, 96, stride=32, context=100, budget_px=64 * 96)
     assert (rows.seen_start, rows.seen_stop, rows.kept_start, rows.kept_stop) == (0, 64, 0, 64)
