@@ -174,6 +174,7 @@ def _settings(options: Options, picture_format: str) -> Settings:
 
 
 def _pipeline(options: Options, settings: Settings) -> Pipeline:
+    settings.take_note_of_files()
     from facadegen import device  # these import torch: not for runs with nothing to make
     from facadegen.generator import load
 

@@ -89,6 +89,16 @@ class Settings:
         made_from = {"label_map": digest, **self._made_from}
         return tuple(provenance_line({**made_from, "variant": variant}) for variant in range(self.variants))
 
+    def take_note_of_files(self) -> None:
+        """Reads the weights and the style picture as they are now: all facades count as made of those.
+
+        To be called before they are loaded; in a watch they may be replaced hours later.
+
+        Raises:
+            UsageError: one of them cannot be read.
+        """
+        _ = self._made_from
+
     @cached_property
     def _made_from(self) -> dict[str, Any]:
         return {
@@ -219,7 +229,7 @@ class _Line:
         provenances = self._settings.provenances(data)
         label_map = labels.decode(data, self._label_set, self._settings.labels)
         classes = _resized(label_map.classes, self._settings.size_px)
-        padded = pad_to_stride(classes[None], self.generator.card.stride)[0]
+        padded = pad_to_stride(classes[None], self._stride_for(classes))[0]
         # Before resizing: a label map keeps its colors at any --size.
         colors = [self._chooser.choose(label_map.classes, variant) for variant in range(len(job.targets))]
         return [
@@ -235,6 +245,15 @@ class _Line:
             )
             for variant in range(len(job.targets))
         ]
+
+    def _stride_for(self, classes: Pixels) -> int:
+        """The stride for `pad_to_stride`. Raises: LabelMapError where the padded map would be too large."""
+        stride = self.generator.card.stride
+        height, width = (side + -side % stride for side in classes.shape)
+        if height * width > labels.MAX_PIXELS:
+            problem = f"would take {width} x {height} px to make: more than {labels.MAX_PIXELS} in all"
+            raise LabelMapError(problem)
+        return stride
 
     def make(self, pieces: list[_Piece]) -> Sequence[Pixels]:
         classes = np.stack([piece.classes for piece in pieces])

@@ -177,6 +177,16 @@ def test_a_size_beyond_all_bounds_fails_with_a_reason(
     assert outcome.reason == "would be 1966080 x 16384 px with --size 16384: more than can be made"
 
 
+def test_a_thin_map_that_would_grow_beyond_all_bounds_fails_with_a_reason(
+    tmp_path: Path, tiny_weights: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "MAX_PIXELS", 512)
+    save_map(tmp_path / "thin.png", 1, (1, 72))
+    job = plan(tmp_path / "thin.png", tmp_path / "out.png", Naming()).jobs
+    (outcome,) = make(job, tiny_generator, Settings(tiny_weights))
+    assert outcome.reason == "would take 72 x 8 px to make: more than 512 in all"
+
+
 def test_side_by_side_shows_the_label_map_in_its_own_palette(
     maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
 ) -> None:
@@ -266,6 +276,20 @@ def test_other_weights_and_another_style_picture_make_everything_anew(
     assert sort_out(jobs, Settings(other, style=Style(reference=photo)))[0] == list(jobs)
     Image.new("RGB", (64, 64), "seagreen").save(photo)
     assert sort_out(jobs, Settings(tiny_weights, style=Style(reference=photo)))[0] == list(jobs)
+
+
+def test_facades_tell_of_the_weights_they_were_made_with_though_others_took_their_place(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    weights = tmp_path / "mine.pt"
+    weights.write_bytes(tiny_weights.read_bytes())
+    settings = Settings(weights)
+    settings.take_note_of_files()
+    weights.write_bytes(b"others")
+    jobs = jobs_of(maps / "0", tmp_path / "out")
+    make(jobs, tiny_generator, settings)
+    assert sort_out(jobs, Settings(weights))[0] == list(jobs)
+    assert sort_out(jobs, Settings(tiny_weights))[0] == []
 
 
 def test_pictures_of_others_are_not_replaced_unless_told_to(
