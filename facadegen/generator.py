@@ -21,7 +21,7 @@ from facadegen.device import (
     single_thread_pool,
     whole_machine_pool,
 )
-from facadegen.errors import UsageError, WeightsError
+from facadegen.errors import LabelMapError, UsageError, WeightsError
 from facadegen.tiles import Tile, pad_to_stride, plan_tiles
 from facadegen.weights import Card, read_card, shipped_weights
 
@@ -153,6 +153,8 @@ class Generator:
     ) -> "Image":
         """The facade photo of a label map: a file's path or an open picture.
 
+        Of grey index maps with 1, 2 or 4 bits a pixel take the path: Pillow opens them with other values.
+
         colors: by class name, "#rrggbb", a color name or (r, g, b) of 0..255. seed: which of `color_sets`.
         style: a photo, or a pair of photo and label map, whose colors to take. variant: another building.
 
@@ -269,8 +271,12 @@ def _test_picture(generator: Generator, weights: Path) -> npt.NDArray[np.int16]:
 def _as_file(picture: "Image") -> io.BytesIO:
     """An open picture as the PNG file that `decode` reads, index maps staying such."""
     file = io.BytesIO()
-    if picture.mode not in _PNG_MODES:
-        picture = picture.convert("RGB")
-    picture.save(file, "PNG", compress_level=1)
+    try:
+        exif = picture.getexif()  # which may turn it
+        if picture.mode not in _PNG_MODES:
+            picture = picture.convert("RGB")
+        picture.save(file, "PNG", compress_level=1, exif=exif)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise LabelMapError(f"cannot be read, damaged or cut off: {error}") from error
     file.seek(0)
     return file

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from tiny import CARD
 
 from facadegen import device, generator
@@ -213,6 +213,23 @@ def test_called_with_a_path_or_an_open_picture(tiny_generator: Generator, label_
         assert tiny_generator(picture.convert("CMYK").convert("RGB")) == made
         indices = Image.fromarray(blocks(1, 45, 60)[0] + 1)
     assert tiny_generator(indices) == made
+
+
+def test_an_open_picture_is_treated_like_its_file(
+    tiny_generator: Generator, label_map: Path, tmp_path: Path
+) -> None:
+    turned, broken = tmp_path / "turned.png", tmp_path / "broken.png"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a quarter turn
+    with Image.open(label_map) as picture:
+        picture.save(turned, exif=exif)
+    with Image.open(turned) as picture:
+        made = tiny_generator(picture)
+    assert made.size == (45, 60) and made == tiny_generator(turned)
+    Image.effect_noise((400, 400), 60).save(broken)
+    broken.write_bytes(broken.read_bytes()[:50_000])
+    with Image.open(broken) as picture, pytest.raises(LabelMapError, match="cut off"):
+        tiny_generator(picture)
 
 
 def test_called_with_wishes(tiny_generator: Generator, label_map: Path) -> None:
