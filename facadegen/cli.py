@@ -14,8 +14,8 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from facadegen import __version__
-from facadegen.errors import FacadegenError, UsageError, printable
+from facadegen import __version__, discover
+from facadegen.errors import FacadegenError, printable
 from facadegen.options import Options, WatchFlags
 
 _TRACEBACK = "FACADEGEN_TRACEBACK"  # set in the environment, an unexpected error shows where it came from
@@ -41,8 +41,7 @@ def batch(
 
     What is up to date is not made again. Call a folder named like a command ./watch, ./info or ./palette.
     """
-    if not os.path.lexists(in_path):
-        raise UsageError(f"no such file or folder{_meant(str(in_path))}", in_path)
+    discover.check_exists(in_path, hint=_meant(str(in_path)))
     from facadegen.commands import make_batch
 
     return make_batch(in_path, out_path, options)

@@ -14,7 +14,7 @@ from facadegen.encoding import Encoding
 from facadegen.errors import LabelMapError, OutputError, UsageError
 from facadegen.interrupt import Stop, stop_on_signals
 from facadegen.options import Options, WatchFlags
-from facadegen.palettes import RESERVED_NAMES, Color, parse_color
+from facadegen.palettes import Color, parse_color
 from facadegen.pipeline import Outcome, Pipeline, Settings, sort_out
 from facadegen.report import BatchReport, WatchReport
 from facadegen.style import Style
@@ -157,8 +157,8 @@ class _Desk:
 def _settings(options: Options, picture_format: str) -> Settings:
     weights = options.weights or shipped_weights()
     label_set = read_card(weights).label_set  # first of all: whether the weights are whole
-    if options.labels not in RESERVED_NAMES:
-        label_set.palette(options.labels)
+    if options.labels not in (kinds := label_set.kinds):
+        raise UsageError(f"--labels {options.labels}: choose {', '.join(kinds[:-1])} or {kinds[-1]}")
     return Settings(
         weights=weights,
         labels=options.labels,

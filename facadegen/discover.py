@@ -5,6 +5,7 @@ links are not entered, so nothing loops and no way leads out of the input tree; 
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,20 @@ def plan(in_path: Path, out_path: Path, naming: Naming) -> Plan:
     Raises:
         UsageError: IN does not exist, OUT cannot be, or an output would hit another one or an input.
     """
-    if not os.path.lexists(in_path):
-        raise UsageError("no such file or folder", in_path)
-    if in_path.is_dir():
+    check_exists(in_path)
+    if _is_folder(in_path):
         return _plan_tree(in_path, out_path, naming)
     return _plan_file(in_path, out_path, naming)
+
+
+def check_exists(path: Path, what: str = "file or folder", hint: str = "") -> None:
+    """Raises UsageError for what is not there (then with the hint), or not for us to look at."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"no such {what}{hint}", path) from None
+    except OSError as error:
+        raise UsageError(f"cannot be looked at ({error.strerror})", path) from error
 
 
 def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
@@ -92,9 +102,30 @@ def same_folder(one: Path, other: Path) -> bool:
 def twin_of(source: Path) -> Path | None:
     """Another input beside this one whose facade would have the same name, if there is one."""
     for suffix in sorted(INPUT_SUFFIXES):
-        for other in (source.with_suffix(suffix), source.with_suffix(suffix.upper())):
+        for cased in (suffix, suffix.upper(), f".{suffix[1:].capitalize()}"):
+            other = source.with_suffix(cased)
             if other.name != source.name and _is_another_file(other, source):
                 return other
+    return None
+
+
+def place_of(root: Path, out_root: Path) -> Path | None:
+    """Where in the output folder the tree of inputs itself lies; None where that is elsewhere."""
+    name = _relative(root, out_root)
+    return None if name is None else out_root / name
+
+
+def input_hit(job: Job, place: Path | None) -> Path | None:
+    """The first target that is the job's own label map, by a link, or that would lie among the inputs.
+
+    The latter is where the tree lies in the output folder, at `place`, and in it a folder of its own name.
+    """
+    own = _real(job.source) if job.source.is_symlink() else None
+    for target in job.targets:
+        if place is not None and target.is_relative_to(place):
+            return target
+        if own is not None and own == _real(target.parent) / target.name:
+            return target
     return None
 
 
@@ -127,7 +158,7 @@ class Rule:
 
 
 def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
-    if out_root.suffix.lower() in INPUT_SUFFIXES and not out_root.is_dir():
+    if out_root.suffix.lower() in INPUT_SUFFIXES and not _is_folder(out_root):
         raise UsageError(f"is named like a picture, but {root} is a folder and needs a folder", out_root)
     if same_folder(root, out_root):
         raise UsageError("is the folder of the label maps; name another one for the facades", out_root)
@@ -136,12 +167,16 @@ def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
     sources = _walk(root, Rule.between(root, out_root), problems, links)
     jobs = tuple(job_for(source, root, out_root, naming) for source in sources)
     _refuse_collisions(jobs)
+    place = place_of(root, out_root)
+    for job in jobs:
+        if (hit := input_hit(job, place)) is not None:
+            raise UsageError(f"would be a label map, too; it is to be the facade of {job.source}", hit)
     return Plan(jobs, out_root, naming.suffix[1:], tuple(problems), tuple(links))
 
 
 def _plan_file(source: Path, out_path: Path, naming: Naming) -> Plan:
     suffix = out_path.suffix.lower()
-    if out_path.is_dir() or suffix not in INPUT_SUFFIXES:
+    if suffix not in INPUT_SUFFIXES or _is_folder(out_path):
         jobs = (job_for(source, source.parent, out_path, naming),)
         _refuse_collisions(jobs)
         return Plan(jobs, out_path, naming.suffix[1:])
@@ -178,15 +213,15 @@ def _walk(root: Path, rule: Rule, problems: list[FacadegenError], links: list[Pa
         for entry in found:
             name = os.path.join(below, entry.name)  # noqa: PTH118 - names in the tree are text
             path = root / name
-            if os.path.isdir(path):  # noqa: PTH112 - no error for links to themselves or to where one may not look
+            # What lies in a folder that one may not look into is still known to be a folder.
+            if entry.is_dir(follow_symlinks=False) or _is_folder(path):
                 if not rule.enters(name):
                     continue
                 if entry.is_symlink():
                     links.append(path)
                 else:
                     folders.append(name)
-            # Pipes and sockets would block a reader. A dangling link stays: reading it says what is wrong.
-            elif rule.takes(name) and (os.path.isfile(path) or entry.is_symlink()):  # noqa: PTH113
+            elif rule.takes(name) and _is_to_read(path):
                 yield path
         waiting.extend(reversed(folders))
 
@@ -203,6 +238,7 @@ def _refuse_collisions(jobs: tuple[Job, ...]) -> None:
                     f"would be made from both {other} and {job.source}; rename one of them", target
                 )
     sources = {_located(job.source, folders): job.source for job in jobs}
+    sources |= {_real(job.source): job.source for job in jobs if job.source.is_symlink()}
     for job in jobs:
         for target in job.targets:
             if (hit := sources.get(_located(target, folders))) is not None:
@@ -221,6 +257,20 @@ def _is_another_file(path: Path, source: Path) -> bool:
         return path.is_file() and not path.samefile(source)  # on some disks, a.png and a.PNG are the same
     except OSError:  # a name that is too long; or one of them is gone by now
         return False
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - no errors for loops and locked folders
+
+
+def _is_to_read(path: Path) -> bool:
+    """Whether a file can be read, or reading it says what is wrong; pipes and sockets would block."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:
+        return True
 
 
 def _relative(path: Path, root: Path) -> Path | None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facadegen.errors import LabelMapError, UsageError
 from facadegen.indices import may_hold_indices, read_indices
 from facadegen.painted import outranks_indices, read_painted
-from facadegen.palettes import FACADES, RESERVED_NAMES, LabelSet, Palette
+from facadegen.palettes import FACADES, LabelSet, Palette
 from facadegen.picture import Picture, read_picture
 
 MAX_PIXELS = 2**26  # 8192 x 8192
@@ -46,9 +46,8 @@ def decode(
         LabelMapError: it cannot be read, or is no label map in that form.
         UsageError: no such kind.
     """
-    kinds = (*RESERVED_NAMES, *(palette.name for palette in label_set.palettes))
-    if kind not in kinds:
-        raise UsageError(f"label maps are {', '.join(kinds)}, not {kind!r}")
+    if kind not in label_set.kinds:
+        raise UsageError(f"label maps are {', '.join(label_set.kinds)}, not {kind!r}")
     try:
         picture = read_picture(source, max_pixels)
         if picture.transparent is not None and picture.transparent.all():

@@ -37,7 +37,8 @@ def prepare(out_root: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except FileExistsError as error:
-        raise OutputError("is a file; a folder is needed for the facades", out_root) from error
+        what = "is a link to nothing" if not out_root.exists() else "is a file"
+        raise OutputError(f"{what}; a folder is needed for the facades", out_root) from error
     except OSError as error:
         raise OutputError(f"cannot be written to ({error.strerror})", out_root) from error
 

@@ -90,6 +90,11 @@ class LabelSet:
         hint = f", did you mean {self.classes[folded.index(close[0])]!r}?" if close else ""
         raise UsageError(f"no class {class_name!r}{hint} (there is {', '.join(self.classes)})")
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What a label map may be said to be: "auto", "index" or the name of a palette."""
+        return (*RESERVED_NAMES, *(palette.name for palette in self.palettes))
+
     def palette(self, name: str) -> Palette:
         """The palette of that name.
 

@@ -168,17 +168,22 @@ class Watcher:
         waiting = [below]
         while waiting and not self._stop.is_set():
             folder = waiting.pop()
+            found: list[os.DirEntry[str]] = []
+            trouble = None
             try:
                 with os.scandir(self._directory / folder) as entries:
                     found = list(entries)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                if folder not in self._unreadable:
-                    self._say("unreadable", f"cannot be read ({error.strerror})", folder)
+                trouble = error.strerror
+            if found and not os.access(self._directory / folder, os.X_OK):
+                trouble = "its files may not be looked at"  # their names alone
+            if trouble is None:
+                self._unreadable.discard(folder)
+            elif folder not in self._unreadable:
                 self._unreadable.add(folder)
-                continue
-            self._unreadable.discard(folder)
+                self._say("unreadable", f"cannot be read ({trouble})", folder)
             for entry in found:
                 name = f"{folder}{os.sep}{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
@@ -207,7 +212,7 @@ class Watcher:
 
     def _what_is_there(self) -> Iterator[list[Path]]:
         """For `once`: all that holds still for the settle time. Raises: UsageError for a missing folder."""
-        if not self._directory.is_dir():
+        if not os.path.isdir(self._directory):  # noqa: PTH112 - is_dir() may raise
             raise UsageError("no such folder", self._directory)
         started_s = self._clock()
         for name, identity in self._scan():

@@ -120,6 +120,19 @@ def test_the_same_folder_by_another_name_is_refused(tmp_path: Path) -> None:
         plan(tmp_path / "in" / "a.png", tmp_path / "link", PNG)
 
 
+def test_what_an_input_links_to_is_never_replaced(tmp_path: Path) -> None:
+    touch(tmp_path / "out" / "a.png", tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "a.png").symlink_to("../out/a.png")
+    with pytest.raises(UsageError, match="would replace"):
+        plan(tmp_path / "in", tmp_path / "out", PNG)
+
+
+def test_facades_that_would_be_label_maps_the_next_time_are_refused_the_first(tmp_path: Path) -> None:
+    touch(tmp_path / "labels" / "labels" / "b.png", tmp_path / "labels" / "c.png")
+    with pytest.raises(UsageError, match="would be a label map, too"):
+        plan(tmp_path / "labels", tmp_path, PNG)
+
+
 @pytest.mark.parametrize(("format", "variants"), [("gif", 1), ("png", 0), ("png", -1)])
 def test_names_that_cannot_be(format: str, variants: int) -> None:
     with pytest.raises(UsageError):
@@ -146,6 +159,16 @@ def test_links_are_read_and_linked_folders_are_not(tmp_path: Path) -> None:
 def test_a_pipe_is_no_input(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     assert plan(tmp_path, tmp_path / "out", PNG).jobs == ()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_files_that_may_not_be_looked_at_are_told_of(tmp_path: Path) -> None:
+    touch(tmp_path / "in" / "names" / "a.png", tmp_path / "in" / "names" / "deep" / "b.png")
+    (tmp_path / "in" / "names").chmod(0o644)
+    found = plan(tmp_path / "in", tmp_path / "out", PNG)
+    (tmp_path / "in" / "names").chmod(0o755)
+    assert [job.source.name for job in found.jobs] == ["a.png"]
+    assert "Permission denied" in str(found.problems[0])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -552,6 +552,18 @@ def test_a_subfolder_that_cannot_be_read_is_said_once_and_stops_nothing(
     assert bench.events[-1].path == drops / "secret"
 
 
+def test_a_subfolder_whose_files_may_not_be_looked_at_is_said_once(
+    drops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (drops / "names").mkdir()
+    (drops / "names" / "a.map").write_bytes(b"1")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "names")
+    bench = Bench(drops, WatchOptions(rescan_s=5))
+    bench.after(5)
+    bench.after(5)
+    assert sorted(bench.kinds) == ["observing", "unreadable"]
+
+
 def test_once_hands_out_what_holds_still_and_ends(drops: Path) -> None:
     for name in ("a.map", "growing.map", ".hidden.map"):
         (drops / name).write_bytes(b"1")
