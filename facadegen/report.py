@@ -153,7 +153,7 @@ class WatchReport:
         self._last = ""
         self._recent: tuple[str, ...] = ()  # replaced as a whole: another thread draws it
         self._failures: dict[Path, str] = {}  # of files that were not made since
-        self._unreadable = False  # some folder was
+        self._left_out = False  # some folder that cannot be read was, or a file that is still being written
         self._live: Live | None = None
         if not quiet and _takes_drawing(self._console, as_json):
             self._live = Live(
@@ -171,20 +171,24 @@ class WatchReport:
 
     @property
     def failed(self) -> bool:
-        return self._unreadable or bool(self._failures)
+        return self._left_out or bool(self._failures)
 
     def waiting(self, count: int) -> None:
         """So many files are ready and not yet done."""
         self._waiting = count
 
-    def add(self, outcome: Outcome, latency_s: float) -> None:
-        """Counts and shows what became of one file; latency_s: since it was there, as far as is known."""
+    def add(self, outcome: Outcome, latency_s: float, again: bool = False) -> None:
+        """Counts and shows what became of one file.
+
+        latency_s: since it was there, as far as is known. again: it was tried before, as it is: if it fails
+        for the same reason, such as a disk that stays full, that is told of once.
+        """
         self._waiting = max(0, self._waiting - 1)
         self._counts[outcome.status] += 1
         source = outcome.job.source
         name = self._name(source)
         if outcome.reason is not None:
-            if self._failures.get(source) == outcome.reason:  # a disk that stays full is told of once
+            if again and self._failures.get(source) == outcome.reason:
                 return
             self._log("failed", f"{name}: {printable(outcome.reason)}")
             self._failures[source] = outcome.reason
@@ -204,7 +208,7 @@ class WatchReport:
         """Shows something about the watching itself."""
         path = "" if event.path == self._directory else f"{self._name(event.path)}: "
         self._log("watch", path + printable(event.text))
-        self._unreadable |= event.kind == "unreadable"
+        self._left_out |= event.kind in ("unreadable", "busy")
         if self._as_json:
             print_json({"event": event.kind, "path": str(event.path), "text": event.text})
 

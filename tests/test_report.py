@@ -140,7 +140,7 @@ def test_a_watch_is_logged_where_there_is_no_terminal(capsys: Captured) -> None:
         report.waiting(3)
         report.add(Outcome(job("a.png"), "made", 0.2), 0.456)
         report.add(failed("b.png"), 0.1)
-        report.add(failed("b.png"), 0.1)  # the same again is no news
+        report.add(failed("b.png"), 0.1, again=True)  # the same again is no news
         report.add(Outcome(job("c.png"), "current"), 0.0)
         report.finish()
     lines = [line for line in capsys.readouterr().err.splitlines()]
@@ -168,10 +168,19 @@ def test_a_file_made_after_all_is_no_failure(capsys: Captured) -> None:
 
 def test_a_failure_that_stays_is_told_of_once(capsys: Captured) -> None:
     with WatchReport(Path("in"), Path("out"), as_json=True) as report:
-        for _ in range(3):
-            report.add(failed("a.png"), 0.1)
+        report.add(failed("a.png"), 0.1)
+        for _ in range(2):
+            report.add(failed("a.png"), 0.1, again=True)
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 1 and shown.err.count("a.png") == 1
+
+
+def test_a_file_that_changed_and_fails_as_before_is_told_of_again(capsys: Captured) -> None:
+    with WatchReport(Path("in"), Path("out"), as_json=True) as report:
+        for _ in range(2):
+            report.add(failed("a.png"), 0.1)
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2 and shown.err.count("a.png") == 2
 
 
 def test_names_in_notes_do_not_reach_the_terminal_raw(capsys: Captured) -> None:

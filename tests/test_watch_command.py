@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facadegen import output
+from facadegen import output, pipeline
 from facadegen.cli import main
+from facadegen.errors import LabelMapError
 from facadegen.palettes import FACADES
+from facadegen.readiness import Readiness
 
 COLORS = np.array(FACADES.palettes[0].colors, np.uint8)
 PATIENCE_S = 300.0  # for the whole of torch to be imported on a busy machine
@@ -94,6 +96,48 @@ def test_two_maps_for_one_facade_both_fail_until_one_is_renamed(drops: Path, onc
     assert (drops / "facades" / "a.png").read_bytes() == before
     (drops / "a.bmp").rename(drops / "b.bmp")
     assert once() == (0, {"a.png": "current", "b.bmp": "made"})
+
+
+def test_no_facade_takes_the_place_of_a_label_map(drops: Path, once: Once) -> None:
+    save_map(drops / "drops" / "a.png")
+    save_map(drops / "a.png", 1)
+    (drops.parent / "b.png").touch()
+    save_map(drops.parent / "b.png", 2)
+    (drops / "b.png").symlink_to("../b.png")
+    before = [path.read_bytes() for path in (drops / "a.png", drops.parent / "b.png")]
+    code, statuses = once(str(drops.parent), "--overwrite")
+    assert code == 1 and statuses["b.png"] == "failed"
+    assert [path.read_bytes() for path in (drops / "a.png", drops.parent / "b.png")] == before
+    assert (drops.parent / "a.png").is_file(), "of the outer one"
+
+
+def test_once_ends_with_1_where_a_file_is_still_being_written(
+    drops: Path, once: Once, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_map(drops / "a.png")
+    monkeypatch.setattr(Readiness, "take", lambda self, now_s, look, limit: [])
+    assert once() == (1, {})
+
+
+def test_a_file_on_a_disk_that_fails_for_a_while_is_made_after_all(
+    drops: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_map(drops / "a.png")
+    reads: list[Path] = []
+    read_file = pipeline.read_file
+
+    def fail_once(path: Path, max_pixels: int) -> bytes:
+        reads.append(path)
+        if len(reads) == 1:
+            raise LabelMapError("cannot be read: I/O error") from OSError(errno.EIO, "I/O error")
+        os.kill(os.getpid(), signal.SIGTERM)
+        return read_file(path, max_pixels)
+
+    monkeypatch.setattr(pipeline, "read_file", fail_once)
+    options = ["--settle", "0", "--poll", "0.01", "--weights", str(tiny_weights), "--json"]
+    assert main(["watch", str(drops), *options]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["status"] for record in records if "source" in record] == ["failed", "made"]
 
 
 def test_once_ends_with_1_where_a_folder_cannot_be_read(
