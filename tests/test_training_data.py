@@ -265,12 +265,14 @@ def test_color_sets_have_no_gaps() -> None:
 
 
 def test_the_usual_color_sets_are_those_like_others() -> None:
-    sets = torch.full((20, 3, 3), 0.5) + torch.arange(20).view(-1, 1, 1) / 100
+    sets = torch.full((20, 3, 3), 0.3) + torch.arange(20).view(-1, 1, 1) / 12
     sets[4, 1] = 0.0  # black windows on a bright facade
     sets[7, 0] = 0.0  # the background has no color
     colored = torch.tensor([[0.0], [1.0], [1.0]])
     usual = data.usual_sets(sets, colored, share=0.95, neighbors=3)
     assert torch.equal(usual, torch.cat([sets[:4], sets[5:]]))
+    twins = torch.cat([sets, sets + 0.01])
+    assert torch.equal(data.usual_sets(twins, colored, share=0.95, neighbors=3), usual), "each facade once"
     assert len(data.usual_sets(sets[:1], colored)) == 1
 
 

@@ -27,6 +27,7 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", 
 PALETTE_FILE = "palette.json"
 SEAM_PX = 2
 LEAST_LARGE_SHARE = 0.05  # of the pairs, or there are no close-ups
+TWIN_DISTANCE = 0.15  # of two color sets, over all classes, that are those of one facade
 _INTERPOLATION = v2.InterpolationMode.BICUBIC  # of photos; bilinear is softer
 
 
@@ -222,15 +223,22 @@ def color_sets(pairs: list[Pair], n_classes: int) -> Tensor:
 
 
 def usual_sets(sets: Tensor, colored: Tensor, share: float = 0.8, neighbors: int = 10) -> Tensor:
-    """The color sets (M, K, 3) that are most like others, so many of them, in the same order.
+    """The color sets (M, K, 3) that are most like others, so many of all but twins, in the same order.
 
     Among the rest are rare facades, and windows measured on a few dark pixels: on another facade they look
-    wrong. Alike: by the distance to the tenth nearest. colored: (K, 1), 0 for classes that are not compared.
+    wrong. Alike: by the distance to the tenth nearest. Of twins, such as one facade in two resolutions, the
+    first counts: with both it would be chosen twice as often. colored: (K, 1), 0 for classes that are not
+    compared.
     """
     flat = (sets * colored).flatten(1)
-    distance = torch.cdist(flat, flat).sort(dim=1).values[:, min(neighbors, len(sets) - 1)]
-    chosen = distance.argsort(stable=True)[: max(1, round(share * len(sets)))]
-    return sets[chosen.sort().values]
+    distance = torch.cdist(flat, flat)
+    kept: list[int] = []
+    for i in range(len(sets)):
+        if (distance[i, kept] >= TWIN_DISTANCE).all():
+            kept.append(i)
+    distance = distance[kept][:, kept].sort(dim=1).values[:, min(neighbors, len(kept) - 1)]
+    chosen = distance.argsort(stable=True)[: max(1, round(share * len(kept)))]
+    return sets[kept][chosen.sort().values]
 
 
 @dataclass(frozen=True)
