@@ -48,7 +48,7 @@ class Generator:
     """A generator ready to run, made by `load`; may be called from many threads.
 
     card: what the weights file says of itself. device: where it runs. precision: "fp32", "bf16" or "fp16".
-    color_sets: float32 (M, K, 3), 0..1, the mean color of each class of M real facades.
+    color_sets: float32 (M, K, 3), 0..1, mean colors of the classes, measured on photos of real facades.
     """
 
     def __init__(self, source: Any, card: Card, device: torch.device, precision: str) -> None:
