@@ -120,7 +120,7 @@ def input_hit(job: Job, place: Path | None) -> Path | None:
 
     The latter is where the tree lies in the output folder, at `place`, and in it a folder of its own name.
     """
-    own = _real(job.source) if job.source.is_symlink() else None
+    own = _real(job.source) if _is_link(job.source) else None
     for target in job.targets:
         if place is not None and target.is_relative_to(place):
             return target
@@ -238,7 +238,7 @@ def _refuse_collisions(jobs: tuple[Job, ...]) -> None:
                     f"would be made from both {other} and {job.source}; rename one of them", target
                 )
     sources = {_located(job.source, folders): job.source for job in jobs}
-    sources |= {_real(job.source): job.source for job in jobs if job.source.is_symlink()}
+    sources |= {_real(job.source): job.source for job in jobs if _is_link(job.source)}
     for job in jobs:
         for target in job.targets:
             if (hit := sources.get(_located(target, folders))) is not None:
@@ -263,12 +263,16 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - no errors for loops and locked folders
 
 
+def _is_link(path: Path) -> bool:
+    return os.path.islink(path)  # noqa: PTH114 - no errors for locked folders
+
+
 def _is_to_read(path: Path) -> bool:
     """Whether a file can be read, or reading it says what is wrong; pipes and sockets would block."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
-        return path.is_symlink()
+        return _is_link(path)
     except OSError:
         return True
 
