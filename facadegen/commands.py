@@ -61,7 +61,7 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
     """
     watch_options = WatchOptions(flags.settle, flags.poll, flags.rescan, flags.once)
     discover.check_exists(directory, "folder")
-    if not os.path.isdir(directory):  # noqa: PTH112 - is_dir() may raise
+    if not discover.is_folder(directory):
         raise UsageError("is no folder", directory)
     if discover.same_folder(directory, out_root):
         raise UsageError("is the folder being watched; name another one for the facades", out_root)
@@ -79,8 +79,8 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
         desk = _Desk(directory, out_root, naming, settings, pipeline, watcher)
         for paths in watcher:
             report.waiting(len(paths) + watcher.pending)
-            for outcome, latency_s, again in desk.make(paths, stop):
-                report.add(outcome, latency_s, again)
+            for outcome, latency_s in desk.make(paths, stop):
+                report.add(outcome, latency_s)
             report.waiting(0)
             report.forget_missing()
         report.finish()
@@ -107,27 +107,25 @@ class _Desk:
         self._watcher = watcher
         self._out_is_inside = Rule.between(directory, out_root).out_name is not None
         self._place = discover.place_of(directory, out_root)
-        self._retried: set[Path] = set()  # files handed back unchanged
         self._began_ns = time.time_ns()
 
-    def make(self, paths: list[Path], stop: Stop) -> Iterator[tuple[Outcome, float, bool]]:
-        """What became of the files, how long after they were there, s, and whether they were tried before.
+    def make(self, paths: list[Path], stop: Stop) -> Iterator[tuple[Outcome, float]]:
+        """What became of the files, and how long after they were there, s; those only postponed are left out.
 
-        Those only postponed are left out. After `stop`, files that were begun are finished.
+        After `stop`, files that were begun are finished.
         """
-        again, self._retried = self._retried.intersection(paths), self._retried.difference(paths)
-        if self._out_is_inside and os.path.isdir(self._directory):  # noqa: PTH112 - is_dir() may raise
+        if self._out_is_inside and discover.is_folder(self._directory):
             with suppress(OSError):  # which writing will tell of
                 self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the folder, which came back
         jobs, refused = self._without_conflicts(paths)
         to_run, settled = sort_out(jobs, self._settings)
         for outcome in (*refused, *settled):
             if outcome.status == "failed":  # by what is in its way: tried again, should that go
-                self._retry(outcome.job.source)
-            yield outcome, 0.0, outcome.job.source in again
+                self._watcher.retry(outcome.job.source)
+            yield outcome, 0.0
         for outcome in self._pipeline.run(takewhile(lambda _: not stop.is_set(), to_run)):
             if not self._postponed(outcome):
-                yield outcome, self._latency_s(outcome), outcome.job.source in again
+                yield outcome, self._latency_s(outcome)
 
     def _without_conflicts(self, paths: list[Path]) -> tuple[list[Job], list[Outcome]]:
         """The jobs, and failures for those that would take another's output, or the place of a label map."""
@@ -137,17 +135,13 @@ class _Desk:
             job = discover.job_for(path, self._directory, self._out_root, self._naming)
             if (twin := discover.twin_of(path)) is not None:
                 problem = f"{job.targets[0]} would be made from {twin.name}, too; rename one of them"
-            elif (hit := discover.input_hit(job, self._place)) is not None:
+            elif (hit := discover.target_in(job, self._place) or discover.own_target(job)) is not None:
                 problem = f"its facade, {hit}, would be a label map, too; rename it or choose another folder"
             else:
                 jobs.append(job)
                 continue
             refused.append(Outcome(job, "failed", error=LabelMapError(problem, path)))
         return jobs, refused
-
-    def _retry(self, source: Path) -> None:
-        self._retried.add(source)
-        self._watcher.retry(source)
 
     def _postponed(self, outcome: Outcome) -> bool:
         """Whether a failure is none (yet): half a file that is still growing, or one that is gone by now."""
@@ -159,12 +153,12 @@ class _Desk:
         # A full disk, say, or a network that is down: tried again, but told. Broken pictures have no errno.
         cause = outcome.error and outcome.error.__cause__
         if isinstance(outcome.error, OutputError) or (isinstance(cause, OSError) and cause.errno):
-            self._retry(source)
+            self._watcher.retry(source)
             return False
         return self._watcher.defer(source)
 
     def _latency_s(self, outcome: Outcome) -> float:
-        changed_ns = _changed_ns(outcome.job.source)
+        changed_ns = output.last_changed_ns(outcome.job.source)
         was_there_before = changed_ns < self._began_ns
         return outcome.seconds if was_there_before else (time.time_ns() - changed_ns) / 1e9
 
@@ -211,10 +205,3 @@ def _class_color(text: str) -> tuple[str, Color]:
     if not equals:
         raise UsageError(f"--color {text}: expected CLASS=COLOR, such as facade=#b5533c")
     return class_name.strip(), parse_color(color)
-
-
-def _changed_ns(source: Path) -> int:
-    try:
-        return output.changed_ns(source)
-    except OSError:
-        return 0

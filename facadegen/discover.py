@@ -70,7 +70,7 @@ def plan(in_path: Path, out_path: Path, naming: Naming) -> Plan:
         UsageError: IN does not exist, OUT cannot be, or an output would hit another one or an input.
     """
     check_exists(in_path)
-    if _is_folder(in_path):
+    if is_folder(in_path):
         return _plan_tree(in_path, out_path, naming)
     return _plan_file(in_path, out_path, naming)
 
@@ -115,18 +115,27 @@ def place_of(root: Path, out_root: Path) -> Path | None:
     return None if name is None else out_root / name
 
 
-def input_hit(job: Job, place: Path | None) -> Path | None:
-    """The first target that is the job's own label map, by a link, or that would lie among the inputs.
+def target_in(job: Job, place: Path | None) -> Path | None:
+    """The first target that would lie among the inputs, whose place in the output folder is `place`.
 
-    The latter is where the tree lies in the output folder, at `place`, and in it a folder of its own name.
+    That is where the tree of inputs has a folder of its own name in it.
     """
-    own = _real(job.source) if _is_link(job.source) else None
-    for target in job.targets:
-        if place is not None and target.is_relative_to(place):
-            return target
-        if own is not None and own == _real(target.parent) / target.name:
-            return target
-    return None
+    if place is None:
+        return None
+    return next((target for target in job.targets if target.is_relative_to(place)), None)
+
+
+def own_target(job: Job) -> Path | None:
+    """The target that is the job's own label map, by a link."""
+    if not _is_link(job.source):
+        return None
+    own = _real(job.source)
+    return next((target for target in job.targets if _real(target.parent) / target.name == own), None)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is one, or a link to one; False, not an error, for loops and where one may not look."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir() may raise
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ class Rule:
 
 
 def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
-    if out_root.suffix.lower() in INPUT_SUFFIXES and not _is_folder(out_root):
+    if out_root.suffix.lower() in INPUT_SUFFIXES and not is_folder(out_root):
         raise UsageError(f"is named like a picture, but {root} is a folder and needs a folder", out_root)
     if same_folder(root, out_root):
         raise UsageError("is the folder of the label maps; name another one for the facades", out_root)
@@ -169,14 +178,14 @@ def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
     _refuse_collisions(jobs)
     place = place_of(root, out_root)
     for job in jobs:
-        if (hit := input_hit(job, place)) is not None:
+        if (hit := target_in(job, place)) is not None:
             raise UsageError(f"would be a label map, too; it is to be the facade of {job.source}", hit)
     return Plan(jobs, out_root, naming.suffix[1:], tuple(problems), tuple(links))
 
 
 def _plan_file(source: Path, out_path: Path, naming: Naming) -> Plan:
     suffix = out_path.suffix.lower()
-    if suffix not in INPUT_SUFFIXES or _is_folder(out_path):
+    if suffix not in INPUT_SUFFIXES or is_folder(out_path):
         jobs = (job_for(source, source.parent, out_path, naming),)
         _refuse_collisions(jobs)
         return Plan(jobs, out_path, naming.suffix[1:])
@@ -214,7 +223,7 @@ def _walk(root: Path, rule: Rule, problems: list[FacadegenError], links: list[Pa
             name = os.path.join(below, entry.name)  # noqa: PTH118 - names in the tree are text
             path = root / name
             # What lies in a folder that one may not look into is still known to be a folder.
-            if entry.is_dir(follow_symlinks=False) or _is_folder(path):
+            if entry.is_dir(follow_symlinks=False) or is_folder(path):
                 if not rule.enters(name):
                     continue
                 if entry.is_symlink():
@@ -257,10 +266,6 @@ def _is_another_file(path: Path, source: Path) -> bool:
         return path.is_file() and not path.samefile(source)  # on some disks, a.png and a.PNG are the same
     except OSError:  # a name that is too long; or one of them is gone by now
         return False
-
-
-def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - no errors for loops and locked folders
 
 
 def _is_link(path: Path) -> bool:

@@ -58,6 +58,14 @@ def changed_ns(source: Path) -> int:
     return max(times_ns)
 
 
+def last_changed_ns(source: Path) -> int:
+    """As `changed_ns`, but 0 for a file that is gone by now, or not for us to look at."""
+    try:
+        return changed_ns(source)
+    except OSError:
+        return 0
+
+
 def state_of(target: Path, provenance: str, source_changed_ns: int) -> State:
     """Whether an output can stay ("current"), is to be made ("outdated"), or not ours ("foreign")."""
     try:

@@ -229,7 +229,7 @@ class _Line:
         provenances = self._settings.provenances(data)
         label_map = labels.decode(data, self._label_set, self._settings.labels)
         classes = _resized(label_map.classes, self._settings.size_px)
-        padded = pad_to_stride(classes[None], self._stride_for(classes))[0]
+        padded = _padded(classes, self.generator.card.stride)
         # Before resizing: a label map keeps its colors at any --size.
         colors = [self._chooser.choose(label_map.classes, variant) for variant in range(len(job.targets))]
         return [
@@ -245,15 +245,6 @@ class _Line:
             )
             for variant in range(len(job.targets))
         ]
-
-    def _stride_for(self, classes: Pixels) -> int:
-        """The stride for `pad_to_stride`. Raises: LabelMapError where the padded map would be too large."""
-        stride = self.generator.card.stride
-        height, width = (side + -side % stride for side in classes.shape)
-        if height * width > labels.MAX_PIXELS:
-            problem = f"would take {width} x {height} px to make: more than {labels.MAX_PIXELS} in all"
-            raise LabelMapError(problem)
-        return stride
 
     def make(self, pieces: list[_Piece]) -> Sequence[Pixels]:
         classes = np.stack([piece.classes for piece in pieces])
@@ -298,6 +289,14 @@ def _resized(classes: Pixels, size_px: int | None) -> Pixels:
     if size[0] * size[1] > labels.MAX_PIXELS:
         raise LabelMapError(f"would be {size[0]} x {size[1]} px with --size {size_px}: more than can be made")
     return np.asarray(Image.fromarray(classes).resize(size, Image.Resampling.NEAREST))
+
+
+def _padded(classes: Pixels, stride: int) -> Pixels:
+    """A label map (H, W) grown to multiples of the stride, as the network needs it."""
+    height, width = (side + -side % stride for side in classes.shape)
+    if height * width > labels.MAX_PIXELS:
+        raise LabelMapError(f"would take {width} x {height} px to make: more than {labels.MAX_PIXELS} in all")
+    return pad_to_stride(classes[None], stride)[0]
 
 
 def _explained(error: Exception, job: Job) -> FacadegenError:

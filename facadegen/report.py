@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
+from facadegen import output
 from facadegen.errors import FacadegenError, printable
 from facadegen.lines import count, duration, print_json, record, say, tail
 from facadegen.pipeline import Outcome
@@ -152,7 +153,7 @@ class WatchReport:
         self._waiting = 0
         self._last = ""
         self._recent: tuple[str, ...] = ()  # replaced as a whole: another thread draws it
-        self._failures: dict[Path, str] = {}  # of files that were not made since
+        self._failures: dict[Path, tuple[str, int]] = {}  # of files not made since: why; changed when
         self._left_out = False  # some folder that cannot be read was, or a file that is still being written
         self._live: Live | None = None
         if not quiet and _takes_drawing(self._console, as_json):
@@ -177,21 +178,18 @@ class WatchReport:
         """So many files are ready and not yet done."""
         self._waiting = count
 
-    def add(self, outcome: Outcome, latency_s: float, again: bool = False) -> None:
-        """Counts and shows what became of one file.
-
-        latency_s: since it was there, as far as is known. again: it was tried before, as it is: if it fails
-        for the same reason, such as a disk that stays full, that is told of once.
-        """
+    def add(self, outcome: Outcome, latency_s: float) -> None:
+        """Counts and shows what became of one file; latency_s: since it was there, as far as is known."""
         self._waiting = max(0, self._waiting - 1)
         self._counts[outcome.status] += 1
         source = outcome.job.source
         name = self._name(source)
         if outcome.reason is not None:
-            if again and self._failures.get(source) == outcome.reason:
+            failure = outcome.reason, output.last_changed_ns(source)
+            if self._failures.get(source) == failure:  # a disk that stays full is told of once
                 return
             self._log("failed", f"{name}: {printable(outcome.reason)}")
-            self._failures[source] = outcome.reason
+            self._failures[source] = failure
         else:
             self._failures.pop(source, None)
         if outcome.status == "made":
@@ -215,7 +213,7 @@ class WatchReport:
     def finish(self) -> None:
         """Lists what could not be made, then sums up."""
         self.__exit__(None, None, None)
-        for source, reason in self._failures.items():
+        for source, (reason, _) in self._failures.items():
             say(f"facadegen: {FacadegenError(reason, source)}")
         if not self._quiet:
             say(f"stopped watching {printable(self._directory)}: {self._sums()}")

@@ -1,6 +1,7 @@
 """What is said during and after a run, on a terminal and elsewhere."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_a_watch_is_logged_where_there_is_no_terminal(capsys: Captured) -> None:
         report.waiting(3)
         report.add(Outcome(job("a.png"), "made", 0.2), 0.456)
         report.add(failed("b.png"), 0.1)
-        report.add(failed("b.png"), 0.1, again=True)  # the same again is no news
+        report.add(failed("b.png"), 0.1)  # the same again is no news
         report.add(Outcome(job("c.png"), "current"), 0.0)
         report.finish()
     lines = [line for line in capsys.readouterr().err.splitlines()]
@@ -168,16 +169,21 @@ def test_a_file_made_after_all_is_no_failure(capsys: Captured) -> None:
 
 def test_a_failure_that_stays_is_told_of_once(capsys: Captured) -> None:
     with WatchReport(Path("in"), Path("out"), as_json=True) as report:
-        report.add(failed("a.png"), 0.1)
-        for _ in range(2):
-            report.add(failed("a.png"), 0.1, again=True)
+        for _ in range(3):
+            report.add(failed("a.png"), 0.1)
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 1 and shown.err.count("a.png") == 1
 
 
-def test_a_file_that_changed_and_fails_as_before_is_told_of_again(capsys: Captured) -> None:
+def test_a_file_that_changed_and_fails_as_before_is_told_of_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
     with WatchReport(Path("in"), Path("out"), as_json=True) as report:
-        for _ in range(2):
+        Path("in/a.png").touch()
+        for changed_s in (5e9, 5e9, 6e9):  # after now, or the time of the touch itself would count
+            os.utime("in/a.png", (changed_s, changed_s))
             report.add(failed("a.png"), 0.1)
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 2 and shown.err.count("a.png") == 2
