@@ -13,10 +13,11 @@ from torch import nn
 from facadegen.device import limit_threads
 from facadegen.errors import TrainingError
 from facadegen.palettes import FACADES
+from training import losses
 from training.data import Batch
 from training.distributed import World
 from training.loop import Schedule, Trainer
-from training.recipes import RECIPES, Recipe, enlarged_part, one_hot
+from training.recipes import RECIPES, Recipe, enlarged_part
 
 SIZE_PX = 64
 
@@ -177,7 +178,7 @@ def test_the_recipe_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_photo_picture_and_labels_are_enlarged_at_the_same_place() -> None:
     classes = torch.arange(12, dtype=torch.uint8).repeat(2, SIZE_PX, SIZE_PX // 12 + 1)[..., :SIZE_PX]
-    condition = one_hot(classes, 12)
+    condition = losses.one_hot(classes, 12)
     pictures = classes[:, None].expand(-1, 3, -1, -1).float()
     photo, picture, labels = enlarged_part(pictures, pictures + 1, condition)
     assert photo.shape == picture.shape == pictures.shape

@@ -74,12 +74,17 @@ class Batch:
         height, width = self.photo.shape[2:]
         if pictures.shape[2:] == (height, width):
             return pictures
-        corners = self.corner.tolist()
-        found = [p[:, y : y + height, x : x + width] for p, (y, x) in zip(pictures, corners, strict=True)]
-        return torch.stack(found)
+        n, channels, _, context_px = pictures.shape
+        top, left = self.corner.view(n, 2, 1, 1).unbind(1)
+        rows = (top + torch.arange(height, device=top.device).view(-1, 1)).expand(n, height, context_px)
+        columns = (left + torch.arange(width, device=left.device)).expand(n, height, width)
+        strips = pictures.gather(2, rows[:, None].expand(-1, channels, -1, -1))
+        return strips.gather(3, columns[:, None].expand(-1, channels, -1, -1))
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+        """The same on a device, but for `close_up`: Python asks about it, and would wait for the device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "close_up"}
+        return replace(self, **{name: x.to(device, non_blocking=True) for name, x in moved.items()})
 
 
 def label_set_of(folders: tuple[Path, ...]) -> LabelSet:
@@ -280,21 +285,16 @@ class Augmentation:
         context_px: of a close-up; 0: the sample is none, and its context is itself.
         """
         crop = self._close_up(pair, context_px) if context_px else self._crop(pair)
-        transform = v2.Compose(
-            [
-                crop,
-                v2.RandomHorizontalFlip(),
-                v2.ColorJitter(brightness=0.12, contrast=0.1, saturation=0.15, hue=0.02),
-            ]
-        )
-        photo, classes, valid = transform(
+        photo, classes, valid = v2.Compose([crop, v2.RandomHorizontalFlip()])(
             tv_tensors.Image(pair.photo), tv_tensors.Mask(pair.classes), tv_tensors.Mask(pair.valid)
         )
         photo, context, valid = (x.as_subclass(Tensor) for x in (photo, classes, valid))
         size_px = self.close_up_px if context_px else self.size_px
         corner = torch.randint(context.shape[0] - size_px + 1, (2,))
         rows, columns = (slice(start, start + size_px) for start in corner.tolist())
-        return photo[:, rows, columns], context[rows, columns], valid[rows, columns], context, corner
+        recolor = v2.ColorJitter(brightness=0.12, contrast=0.1, saturation=0.15, hue=0.02)
+        photo = recolor(photo[:, rows, columns])
+        return photo, context[rows, columns], valid[rows, columns], context, corner
 
     def _crop(self, pair: Pair) -> v2.Transform:
         height, width = pair.classes.shape

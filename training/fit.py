@@ -189,6 +189,7 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     start = None if options.start_from is None else read_pretrained(options.start_from, material.label_set)
     if dry_run:
         return 0
+    torch.backends.cudnn.benchmark = True  # shapes are few, and come again in every step
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe](material.label_set)
     trainer = loop.Trainer(recipe, options.schedule, options.seed, device, precision, world)
@@ -231,7 +232,7 @@ class Keeper:
 
     def after_step(self, terms: dict[str, Tensor]) -> None:
         done, options = self.trainer.done, self.options
-        self.logbook.step(done, terms, self.trainer.optimizers["generator"].param_groups[0]["lr"])
+        self.logbook.step(done, terms, self.trainer.rate("generator", done - 1))
         if done % options.checkpoint_every == 0:
             save(self.trainer, options, self.origin)
         if done % options.sample_every == 0 or done == options.steps:
@@ -288,7 +289,7 @@ def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> 
     """The averaged generator; its BatchNorm statistics are settled, or those of a fixed set of samples."""
     samples = make_samples(material, options, trainer.recipe.settings)
     count = min(STATISTICS_BATCHES, options.steps)
-    batches = data.batches(samples, 0, count, options.batch_size)
+    batches = data.batches(samples, 0, count, options.batch_size, workers=options.workers)
     return trainer.averaged_generator(batches, options.start_share)
 
 
@@ -328,7 +329,7 @@ def write_weights(
         }
         | begun,
     )
-    sets = data.usual_sets(material.color_sets, trainer.recipe.colored)
+    sets = data.usual_sets(material.color_sets, colored_classes(material.label_set))
     export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
 
 

@@ -18,6 +18,7 @@ from training.distributed import World, agreed, average_gradients, share_buffers
 from training.networks.lean_unet import load_folded
 from training.networks.parser import FacadeParser, seen_colors
 from training.recipes import Recipe
+from training.replay import Replays
 
 PARSER_RATE = 1e-3
 PARSER_COLOR_WEIGHT = 10.0
@@ -79,6 +80,7 @@ class Trainer:
         settings = recipe.settings
         self.recipe, self.schedule, self.seed, self.device, self.world = recipe, schedule, seed, device, world
         self.precision = precision
+        recipe.colored = recipe.colored.to(device)
         to: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.generator = recipe.generator.to(**to)
         self.discriminator = recipe.discriminator.to(**to)
@@ -90,16 +92,29 @@ class Trainer:
         for module in self.average.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # pictures are made without, so statistics are estimated without
+        self.rates = {
+            "generator": settings.generator_rate,
+            "discriminator": settings.discriminator_rate,
+            "parser": PARSER_RATE,
+        }
+        recorded = device.type == "cuda" and world.size == 1
+        self.replays = Replays(self._learn, device) if recorded else None
+        # A recorded step reads its rate from memory.
+        options: dict[str, Any] = {"fused": True, "capturable": True} if recorded else {}
+        rates: dict[str, Any] = {
+            name: torch.tensor(rate, device=device) if recorded else rate for name, rate in self.rates.items()
+        }
         self.optimizers = {
             "generator": torch.optim.Adam(
-                self.generator.parameters(), settings.generator_rate, settings.betas
+                self.generator.parameters(), rates["generator"], settings.betas, **options
             ),
             "discriminator": torch.optim.Adam(
-                self.discriminator.parameters(), settings.discriminator_rate, settings.betas
+                self.discriminator.parameters(), rates["discriminator"], settings.betas, **options
             ),
-            "parser": torch.optim.AdamW(self.parser.parameters(), PARSER_RATE, weight_decay=1e-2),
+            "parser": torch.optim.AdamW(
+                self.parser.parameters(), rates["parser"], weight_decay=1e-2, **options
+            ),
         }
-        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.pretrained: dict[str, Tensor] = {}  # what the generator began as; empty: random
         self.done = 0
         self.seconds = 0.0
@@ -125,12 +140,32 @@ class Trainer:
         torch.manual_seed(mix_seeds(self.seed, 3, self.done, self.world.rank))
         self._set_rates()
         self._normalize()
-        batch = batch.to(self.device)
-        top, left = (int(x) for x in torch.randint(0, 4096, (2,)))
+        if self.replays is None:
+            terms = self._learn(batch.to(self.device))
+        else:
+            kind = (self._judged, self._judging, self._settled(self.done), bool(batch.close_up.all()))
+            terms = self.replays(kind, batch)
+        self.average.update_parameters(self.generator)
+        self.done += 1
+        self.seconds += time.perf_counter() - started
+        return {name: term.detach() for name, term in terms.items()}
+
+    @property
+    def _judged(self) -> bool:
+        """Whether the discriminators take part in this step."""
+        return bool(self.pretrained) or self.done >= self.recipe.settings.warmup_steps
+
+    @property
+    def _judging(self) -> bool:
+        """Whether the generator learns from them in this step, if they take part."""
+        return not self.pretrained or self.done >= self.recipe.settings.acquaint_steps
+
+    def _learn(self, batch: Batch) -> dict[str, Tensor]:
+        """Move all networks on by a batch on the device; the loss terms."""
         with self._autocast():
-            fake = batch.windows(self.generator(batch.context, batch.colors, top, left))
-        settings = self.recipe.settings
-        if not self.pretrained and self.done < settings.warmup_steps:
+            # Where a picture lies is of no account: noise is placed by the colors, too, which differ.
+            fake = batch.windows(self.generator(batch.context, batch.colors, 0, 0))
+        if not self._judged:
             loss, terms = self.recipe.reconstruction_loss(batch, fake)
             self._minimise("generator", self.generator, loss)
         else:
@@ -138,7 +173,7 @@ class Trainer:
                 seen = self.recipe.compare(batch, fake)
                 loss, terms = self.recipe.discriminator_loss(batch, fake, seen)
             self._minimise("discriminator", self.discriminator, loss)
-            if not self.pretrained or self.done >= settings.acquaint_steps:
+            if self._judging:
                 self.discriminator.requires_grad_(False)
                 with self._autocast():
                     loss, more = self.recipe.generator_loss(batch, fake, seen)
@@ -150,10 +185,11 @@ class Trainer:
                 loss, more = self._parser_loss(batch)
             self._minimise("parser", self.parser, loss)
             terms |= more
-        self.average.update_parameters(self.generator)
-        self.done += 1
-        self.seconds += time.perf_counter() - started
-        return {name: term.detach() for name, term in terms.items()}
+        return terms
+
+    def rate(self, name: str, step: int) -> float:
+        """The learning rate of a network's optimizer in a step."""
+        return self.rates[name] * self.schedule.factor(step)
 
     def generate(self, network: nn.Module, classes: Tensor, colors: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in -1..1 by one of the networks in eval mode."""
@@ -204,7 +240,13 @@ class Trainer:
         self.parser.load_state_dict(state["parser"])
         self.average.load_state_dict(state["average"])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            saved = state["optimizers"][name]
+            # How an optimizer works is the device's matter, not the run's.
+            groups = [
+                own | {"params": group["params"]}
+                for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True)
+            ]
+            optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
     def _minimise(self, name: str, network: nn.Module, loss: Tensor) -> None:
         optimizer = self.optimizers[name]
@@ -227,16 +269,16 @@ class Trainer:
         # What the parser is for; where it looks matters more than what it calls it.
         found, _ = seen_colors(logits, (photo + 1) / 2)
         seen = torch.where(valid, classes.long(), n_classes)
-        colors = losses.painted_difference(
-            found, batch.photo_colors, seen, self.recipe.colored.to(self.device)
-        )
+        colors = losses.painted_difference(found, batch.photo_colors, seen, self.recipe.colored)
         return segmentation + PARSER_COLOR_WEIGHT * colors, {"parser": segmentation, "parser_colors": colors}
 
     def _set_rates(self) -> None:
-        factor = self.schedule.factor(self.done)
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = self.rates[name] * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(self.rate(name, self.done))
+                else:
+                    group["lr"] = self.rate(name, self.done)
 
     def _settled(self, step: int) -> bool:
         return self.recipe.settings.settles and self.schedule.settled(step)

@@ -1,5 +1,6 @@
 """Losses: pure functions of pictures, logits and labels; each returns a scalar tensor."""
 
+import functools
 import math
 
 import torch
@@ -51,12 +52,17 @@ def feature_l1(fake: list[Tensor], real: list[Tensor], sample_weight: Tensor) ->
     return total / len(fake)
 
 
+def one_hot(classes: Tensor, n_classes: int) -> Tensor:
+    """Float (N, K, H, W) of integer classes (N, H, W)."""
+    return (classes[:, None] == torch.arange(n_classes, device=classes.device).view(1, -1, 1, 1)).float()
+
+
 def class_weights(classes: Tensor, n_classes: int, cap: float = 8.0) -> Tensor:
     """Weight of each class, (K,): inverse frequency in the batch, capped, mean 1 over the pixels.
 
     classes: integer (N, H, W). As OASIS has it (arXiv 2012.04781, section 3.1).
     """
-    count = torch.bincount(classes.flatten().long(), minlength=n_classes).float()
+    count = one_hot(classes, n_classes).sum((0, 2, 3))
     weight = (count.sum() / (count.clamp(min=1) * (count > 0).sum())).clamp(max=cap) * (count > 0)
     return weight * count.sum() / (weight * count).sum().clamp(min=1)
 
@@ -175,13 +181,9 @@ def spectrum(pictures: Tensor, photos: Tensor) -> Tensor:
     do two opponent colors: photos have little detail in those. The ratio is a batch's mean: what a label map
     does not tell, trees and signs, may be in another picture. pictures, photos: (N, 3, S, S) in -1..1.
     """
-    size = photos.shape[-1]
-    frequency = torch.fft.fftfreq(size, device=photos.device)[:, None]
-    finest = torch.fft.rfftfreq(size, device=photos.device)
-    ring = ((frequency.square() + finest.square()).sqrt() * 20 - 1).floor().clamp(min=0).long().flatten()
-    count = torch.bincount(ring)
-    window = torch.hann_window(size, False, device=photos.device)  # or a picture's borders count as edges
-    window = window[:, None] * window
+    ring, count = _rings(photos.shape[-1], photos.device)
+    window = torch.hann_window(photos.shape[-1], False, device=photos.device)
+    window = window[:, None] * window  # or a picture's borders count as edges
 
     def log_power(x: Tensor) -> Tensor:
         red, green, blue = (x.float() * window).unbind(1)
@@ -194,6 +196,14 @@ def spectrum(pictures: Tensor, photos: Tensor) -> Tensor:
         return (sums / count[:, None])[1:]  # without what is coarser than detail
 
     return (log_power(pictures) - log_power(photos)).abs().mean()
+
+
+@functools.cache
+def _rings(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The band of each frequency of `rfft2` of squares of this side, flat, and how many each band has."""
+    frequency, finest = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)
+    ring = ((frequency.square() + finest.square()).sqrt() * 20 - 1).floor().clamp(min=0).long().flatten()
+    return ring.to(device), torch.bincount(ring).to(device)
 
 
 def lattice(pictures: Tensor, photos: Tensor, period_px: int = 16) -> Tensor:

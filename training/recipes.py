@@ -85,7 +85,7 @@ class Pix2Pix:
 
     def compare(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Generated pictures with the photos' wedges, and the label maps that pictures are judged beside."""
-        return torch.where(batch.valid, fake, batch.photo), one_hot(batch.classes, self.n_classes)
+        return torch.where(batch.valid, fake, batch.photo), losses.one_hot(batch.classes, self.n_classes)
 
     def discriminator_loss(
         self, batch: Batch, fake: Tensor, seen: tuple[Tensor, Tensor]
@@ -187,7 +187,7 @@ class Projected:
         # place of the wedges of photos, faults at the borders would pass for real ones, and grow.
         clamped = torch.where(batch.valid, leaky_clamp(fake), batch.photo)
         real_seen, fake_seen = shared_augmentation(batch.photo, clamped)
-        condition = one_hot(batch.classes, self.n_classes)
+        condition = losses.one_hot(batch.classes, self.n_classes)
         small = F.avg_pool2d(condition, 4)
         real_part, fake_part, part = enlarged_part(real_seen, fake_seen, condition)
         return Seen(
@@ -206,9 +206,8 @@ class Projected:
         with torch.no_grad():
             real_taps, real_mixed = self.frozen(real)
         fake_taps, fake_mixed = self.frozen(fake)
-        colored = self.colored.to(real.device)
         real_condition, fake_condition = (
-            torch.cat([small, losses.painted(small, colors, colored)], dim=1)
+            torch.cat([small, losses.painted(small, colors, self.colored)], dim=1)
             for colors in (batch.photo_colors, batch.colors)
         )
         return View(real_taps, fake_taps, real_mixed, fake_mixed, real_condition, fake_condition)
@@ -250,7 +249,6 @@ class Projected:
         classes = self.segmentation_judge(seen.whole.fake_mixed[0])
         patch = self.patch_judge(seen.fake_picture, seen.one_hot).float()
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
-        colored = self.colored.to(fake.device)
         # Colors are asked of the picture as it was before the shared augmentation changed them, and as it is
         # used: a mean that values beyond -1..1 make up would not be reached there.
         shown = leaky_clamp(fake)
@@ -264,16 +262,16 @@ class Projected:
             "spectrum": losses.spectrum(seen.fake_picture, seen.real_picture),
             "lattice": losses.lattice(seen.fake_picture, seen.real_picture),
             "beyond": losses.beyond(fake),
-            "obey": losses.color_obedience(shown, batch.classes, batch.colors, colored),
-            "stray": losses.stray_colors(shown, seen.one_hot, batch.colors, colored),
+            "obey": losses.color_obedience(shown, batch.classes, batch.colors, self.colored),
+            "stray": losses.stray_colors(shown, seen.one_hot, batch.colors, self.colored),
         }
         if batch.close_up.all():
             # The faults these are for show at a picture's own resolution alone; asked of smaller ones, too,
             # they cost those some of their texture.
             terms["checkerboard"] = losses.checkerboard(shown, batch.photo, batch.valid)
-            terms["unrest"] = losses.unrest(shown, seen.one_hot, colored)
+            terms["unrest"] = losses.unrest(shown, seen.one_hot, self.colored)
             terms["clutter"] = losses.clutter(
-                shown, batch.colors, batch.photo, batch.photo_colors, seen.one_hot, batch.valid, colored
+                shown, batch.colors, batch.photo, batch.photo_colors, seen.one_hot, batch.valid, self.colored
             )
         weights = {
             "g": 1.0,
@@ -296,7 +294,7 @@ class Projected:
     def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         l1 = losses.masked_l1(fake, batch.photo, own)
-        obedience = losses.color_obedience(fake, batch.classes, batch.colors, self.colored.to(fake.device))
+        obedience = losses.color_obedience(fake, batch.classes, batch.colors, self.colored)
         return 4 * l1 + self.obedience_weight * obedience, {"l1": l1, "obey": obedience}
 
 
@@ -306,11 +304,6 @@ RECIPES: dict[str, type[Projected] | type[Pix2Pix]] = {"projected": Projected, "
 def colored_classes(label_set: LabelSet) -> Tensor:
     """(K, 1): 1 for classes that a color can be asked of, 0 for the background."""
     return torch.tensor([[float(i not in label_set.unpainted)] for i in range(len(label_set.classes))])
-
-
-def one_hot(classes: Tensor, n_classes: int) -> Tensor:
-    """Float (N, K, H, W) of integer classes (N, H, W)."""
-    return F.one_hot(classes.long(), n_classes).permute(0, 3, 1, 2).float()
 
 
 def leaky_clamp(x: Tensor) -> Tensor:
@@ -341,9 +334,14 @@ def enlarged_part(real: Tensor, fake: Tensor, condition: Tensor) -> tuple[Tensor
 
     And of their condition (N, K, H, W) as it is, (N, K, H / 2, W / 2).
     """
-    height, width = real.shape[-2] // 2, real.shape[-1] // 2
-    top, left = int(torch.randint(height + 1, ())), int(torch.randint(width + 1, ()))
-    real, fake, condition = (x[..., top : top + height, left : left + width] for x in (real, fake, condition))
+    # Where is not asked by Python, which would wait for the device: a recorded step draws it anew each time.
+    rows, columns = (
+        torch.randint(side // 2 + 1, (1,), device=real.device) + torch.arange(side // 2, device=real.device)
+        for side in real.shape[-2:]
+    )
+    real, fake, condition = (
+        x.index_select(-2, rows).index_select(-1, columns) for x in (real, fake, condition)
+    )
     real, fake = (F.interpolate(x, scale_factor=2.0, mode="bilinear") for x in (real, fake))
     return real, fake, condition
 
