@@ -84,15 +84,16 @@ def _guided(maps: Tensor, guide: Tensor, radius_px: int) -> Tensor:
     through the guide's values is fit to the maps'.
     """
 
-    def window_sums(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        for axis in (-2, -1):  # running sums: most of a sample's time would go into windows otherwise
+    def filtered(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Means of windows, with nothing outside of the picture."""
+        for axis in (-2, -1):  # by running sums: most of a sample's time would go into windows otherwise
             x = uniform_filter1d(x, 2 * radius_px + 1, axis, mode="constant")
         return x
 
-    pixels = window_sums(np.ones(guide.shape, np.float32))
+    inside = filtered(np.ones(guide.shape, np.float32))
 
     def mean(x: Tensor) -> Tensor:
-        return torch.from_numpy(window_sums(x.numpy()) / pixels)
+        return torch.from_numpy(filtered(x.numpy()) / inside)
 
     guide_mean, maps_mean = mean(guide), mean(maps)
     variance = mean(guide.square()) - guide_mean.square()
