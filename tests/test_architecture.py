@@ -23,7 +23,9 @@ TIERS = [
 STAGE = TIERS.index({"a stage"})
 
 # What training may use of facadegen; discovery, output, watching and reports are not its business.
-FOR_TRAINING = {"device", "errors", "generator", "labels", "palettes", "style", "torchscript", "weights"}
+FOR_TRAINING = {
+    "cpus", "device", "errors", "generator", "labels", "palettes", "style", "torchscript", "weights"
+}  # fmt: skip
 
 # Who alone may import a package: each costs start-up time, or should be replaceable in one place.
 OWNERS = {

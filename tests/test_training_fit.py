@@ -327,6 +327,7 @@ def test_a_run_with_other_options_is_refused(
         ({"recipe": "pix2pix", "size_px": 384}, "--size-px must be a multiple of 256 from 256 on"),
         ({"size_px": 100}, "--size-px must be a multiple of 32"),
         ({"steps": 0}, "--steps must be at least 1"),
+        ({"workers": -1}, "--workers must be at least 0, not -1"),
     ],
 )
 def test_what_cannot_work_is_one_line(
@@ -334,6 +335,14 @@ def test_what_cannot_work_is_one_line(
 ) -> None:
     assert run_fit(arguments(**({"data": pairs_folder, "out": tmp_path / "w.pt"} | changes))) == 2
     assert message in capsys.readouterr().err
+
+
+def test_beside_a_gpu_other_processes_prepare_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "available_cpus", lambda: 16)
+    assert fit.usual_workers(torch.device("cpu")) == fit.usual_workers(torch.device("mps")) == 0
+    assert fit.usual_workers(torch.device("cuda")) == 15
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert fit.usual_workers(torch.device("cuda")) == 3
 
 
 def test_a_dry_run_writes_nothing(

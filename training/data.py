@@ -56,7 +56,7 @@ class Batch:
     photo: float (N, 3, H, W) in -1..1; classes: uint8 (N, H, W); valid: bool (N, 1, H, W); photo_colors,
     colors: float (N, K, 3) in 0..1, the photo's own and those to paint with; own: float (N,), 1 where the two
     are the same; context: uint8 (N, C, C), what the generator is shown; corner: (N, 2), row and column where
-    `classes` lies in it; close_up: bool (N,), whether it is one, all alike.
+    `classes` lies in it; close_up: whether the samples are close-ups.
     """
 
     photo: Tensor
@@ -67,7 +67,7 @@ class Batch:
     own: Tensor
     context: Tensor
     corner: Tensor
-    close_up: Tensor
+    close_up: bool
 
     def windows(self, pictures: Tensor) -> Tensor:
         """The part (N, 3, H, W) of pictures (N, 3, C, C) of the context that is compared with the photos."""
@@ -81,10 +81,14 @@ class Batch:
         strips = pictures.gather(2, rows[:, None].expand(-1, channels, -1, -1))
         return strips.gather(3, columns[:, None].expand(-1, channels, -1, -1))
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All but `close_up`, which decides what is done, and by Python."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "close_up"}
+
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device, but for `close_up`: Python asks about it, and would wait for the device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "close_up"}
-        return replace(self, **{name: x.to(device, non_blocking=True) for name, x in moved.items()})
+        moved = {name: x.to(device, non_blocking=True) for name, x in self.tensors.items()}
+        return Batch(**moved, close_up=self.close_up)
 
 
 def label_set_of(folders: tuple[Path, ...]) -> LabelSet:
@@ -386,8 +390,7 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         photo_colors = torch.where(counts[0] > 0, means[0], repaint.of_colors(self.sets[i]))
         colors = photo_colors if own else repaint.of_colors(self.sets[other])
         photo = photo * 2 - 1
-        close_up = torch.tensor(context_px > 0)
-        return photo, classes, valid[None], photo_colors, colors, own.float(), context, corner, close_up
+        return photo, classes, valid[None], photo_colors, colors, own.float(), context, corner
 
     def _pair_of(self, number: int) -> int:
         """Each round of as many samples as pairs draws without replacement, by share."""
@@ -442,8 +445,9 @@ def batches(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )
-    for tensors in loader:
-        yield Batch(*tensors)
+    for photo, classes, valid, photo_colors, colors, own, context, corner in loader:
+        close_up = photo.shape[-1] == samples.augmentation.close_up_px
+        yield Batch(photo, classes, valid, photo_colors, colors, own, context, corner, close_up)
 
 
 def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:
@@ -461,8 +465,7 @@ def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:
     means, counts = mean_class_colors(photo, torch.where(mask[:, 0], class_map.int(), n_classes), n_classes)
     colors = torch.where(counts > 0, (means + 1) / 2, torch.full_like(means, 0.5))
     own, corner = torch.ones(len(pairs)), torch.zeros(len(pairs), 2, dtype=torch.int64)
-    close_up = torch.zeros(len(pairs), dtype=torch.bool)
-    return Batch(photo, class_map, mask, colors, colors, own, class_map, corner, close_up)
+    return Batch(photo, class_map, mask, colors, colors, own, class_map, corner, close_up=False)
 
 
 def resolution_share(pairs: list[Pair], size_px: int, large_fraction: float) -> Tensor:

@@ -23,6 +23,11 @@ class World:
         return self.rank == 0
 
 
+def local_world_size() -> int:
+    """How many processes torchrun started on this machine; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
     """Join the processes that torchrun started, if it did, for the length of the block."""

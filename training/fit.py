@@ -19,11 +19,12 @@ from rich.progress import Progress
 from torch import Tensor
 
 from facadegen import device as devices
+from facadegen.cpus import available_cpus
 from facadegen.errors import FacadegenError, TrainingError
 from facadegen.palettes import LabelSet
 from facadegen.weights import Card
 from training import checkpoint, data, loop
-from training.distributed import World, joined
+from training.distributed import World, joined, local_world_size
 from training.export import export, source_commit
 from training.logbook import Logbook, sample_sheet
 from training.options import FitOptions
@@ -84,7 +85,7 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
-    workers: int = 0,
+    workers: int | None = None,
     log_every: int = 50,
     sample_every: int = 500,
     checkpoint_every: int = 250,
@@ -125,7 +126,7 @@ def fit(
     precision
         auto is bf16 where the device is made for it.
     workers
-        Processes that prepare samples; 0 prepares them in the training process.
+        Processes that prepare samples; 0: the training process. Default: 0; with CUDA, all cores but one.
     log_every
         Steps between rows of metrics.jsonl.
     sample_every
@@ -137,6 +138,7 @@ def fit(
     """
     console = Console(stderr=True)
     try:
+        chosen = devices.choose_device(device)
         options = FitOptions(
             data=data,
             out=out,
@@ -152,12 +154,11 @@ def fit(
             seed=seed,
             device=device,
             precision=precision,
-            workers=workers,
+            workers=usual_workers(chosen) if workers is None else workers,
             log_every=log_every,
             sample_every=sample_every,
             checkpoint_every=checkpoint_every,
         )
-        chosen = devices.choose_device(options.device)
         with joined(chosen) as world:
             return train(options, chosen, world, console, dry_run)
     except FacadegenError as error:
@@ -396,6 +397,11 @@ def training_precision(name: str, device: torch.device) -> str:
     if name == "auto" and device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return devices.choose_precision(name, device)
+
+
+def usual_workers(device: torch.device) -> int:
+    """How many processes prepare samples: none where training takes the cores itself."""
+    return max(0, available_cpus() // local_world_size() - 1) if device.type == "cuda" else 0
 
 
 def stop_on_signals() -> threading.Event:

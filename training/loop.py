@@ -88,7 +88,7 @@ class Trainer:
         self.parser = FacadeParser(recipe.n_classes).to(**to)
         for norm in (*_batch_norms(self.generator), *_batch_norms(self.parser)):
             norm.momentum = STATISTICS_MOMENTUM
-        self.average = AveragedModel(self.generator, multi_avg_fn=_rising_average)
+        self.average = AveragedModel(self.generator, multi_avg_fn=self._rise)
         for module in self.average.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # pictures are made without, so statistics are estimated without
@@ -135,7 +135,6 @@ class Trainer:
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One step of all networks; the loss terms, scalars."""
-        started = time.perf_counter()
         # Everything random in a step follows from its number: a resumed run goes on exactly.
         torch.manual_seed(mix_seeds(self.seed, 3, self.done, self.world.rank))
         self._set_rates()
@@ -143,11 +142,10 @@ class Trainer:
         if self.replays is None:
             terms = self._learn(batch.to(self.device))
         else:
-            kind = (self._judged, self._judging, self._settled(self.done), bool(batch.close_up.all()))
+            kind = (self._judged, self._judging, self._settled(self.done), batch.close_up)
             terms = self.replays(kind, batch)
         self.average.update_parameters(self.generator)
         self.done += 1
-        self.seconds += time.perf_counter() - started
         return {name: term.detach() for name, term in terms.items()}
 
     @property
@@ -162,9 +160,10 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> dict[str, Tensor]:
         """Move all networks on by a batch on the device; the loss terms."""
+        # Not numbers: a recorded step draws them anew each time.
+        top, left = torch.randint(0, 4096, (2,), device=self.device)
         with self._autocast():
-            # Where a picture lies is of no account: noise is placed by the colors, too, which differ.
-            fake = batch.windows(self.generator(batch.context, batch.colors, 0, 0))
+            fake = batch.windows(self.generator(batch.context, batch.colors, top, left))
         if not self._judged:
             loss, terms = self.recipe.reconstruction_loss(batch, fake)
             self._minimise("generator", self.generator, loss)
@@ -180,7 +179,7 @@ class Trainer:
                 self._minimise("generator", self.generator, loss)
                 self.discriminator.requires_grad_(True)
                 terms |= more
-        if not batch.close_up.all():  # styles are read from photos of whole facades
+        if not batch.close_up:  # styles are read from photos of whole facades
             with self._autocast():
                 loss, more = self._parser_loss(batch)
             self._minimise("parser", self.parser, loss)
@@ -243,10 +242,19 @@ class Trainer:
             saved = state["optimizers"][name]
             # How an optimizer works is the device's matter, not the run's.
             groups = [
-                own | {"params": group["params"]}
+                group | {key: own[key] for key in ("lr", "fused", "foreach", "capturable")}
                 for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True)
             ]
             optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+
+    def _rise(self, average: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
+        """Exponential moving average whose decay rises at first: early weights are soon forgotten.
+
+        The count that torch hands over lies on the device, and reading it would wait for the step in hand.
+        """
+        count = int(self.average.n_averaged)
+        decay = min(EMA_DECAY, (1 + count) / (10 + count))
+        torch._foreach_lerp_(list(average), list(current), 1 - decay)
 
     def _minimise(self, name: str, network: nn.Module, loss: Tensor) -> None:
         optimizer = self.optimizers[name]
@@ -313,8 +321,13 @@ def run(
     trainer.generator.train()
     trainer.discriminator.train()
     trainer.parser.train()
+    since = time.perf_counter()
     for batch in batches:
-        on_step(trainer.step(batch))
+        terms = trainer.step(batch)
+        # From step to step: a GPU may still be at work on this one.
+        trainer.seconds += time.perf_counter() - since
+        since = time.perf_counter()
+        on_step(terms)
         # One process that stops alone would leave the others waiting for its gradients.
         if agreed(stopped(), trainer.world, trainer.device):
             return trainer.done == trainer.schedule.steps
@@ -323,12 +336,6 @@ def run(
 
 def _batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-
-
-def _rising_average(average: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-    """Exponential moving average whose decay rises at first: early weights are soon forgotten."""
-    decay = min(EMA_DECAY, (1 + int(count)) / (10 + int(count)))
-    torch._foreach_lerp_(list(average), list(current), 1 - decay)
 
 
 class _OnBatch(nn.Module):

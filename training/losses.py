@@ -54,7 +54,7 @@ def feature_l1(fake: list[Tensor], real: list[Tensor], sample_weight: Tensor) ->
 
 def one_hot(classes: Tensor, n_classes: int) -> Tensor:
     """Float (N, K, H, W) of integer classes (N, H, W)."""
-    return (classes[:, None] == torch.arange(n_classes, device=classes.device).view(1, -1, 1, 1)).float()
+    return (classes[..., None] == torch.arange(n_classes, device=classes.device)).permute(0, 3, 1, 2).float()
 
 
 def class_weights(classes: Tensor, n_classes: int, cap: float = 8.0) -> Tensor:
@@ -278,6 +278,5 @@ def painted_difference(found: Tensor, true: Tensor, classes: Tensor, colored: Te
     found, true: (N, K, 3); classes: integer (N, H, W), K where not to look; colored: (K, 1), 0 for classes
     without a color.
     """
-    counts = F.one_hot(classes.long(), found.shape[1] + 1).flatten(1, 2).sum(1)[:, :-1, None]
-    share = counts * colored
+    share = one_hot(classes, found.shape[1]).sum((2, 3))[..., None] * colored
     return ((found - true).abs().mean(2, keepdim=True) * share).sum() / share.sum().clamp(min=1)

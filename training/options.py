@@ -43,6 +43,8 @@ class FitOptions:
         for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.workers < 0:
+            raise UsageError(f"--workers must be at least 0, not {self.workers}")
         if list(self.restarts) != sorted({r for r in self.restarts if 0 < r < self.steps}):
             given = " ".join(map(str, self.restarts))
             raise UsageError(f"--restarts must rise within 1..{self.steps - 1}, not {given}")

@@ -265,7 +265,7 @@ class Projected:
             "obey": losses.color_obedience(shown, batch.classes, batch.colors, self.colored),
             "stray": losses.stray_colors(shown, seen.one_hot, batch.colors, self.colored),
         }
-        if batch.close_up.all():
+        if batch.close_up:
             # The faults these are for show at a picture's own resolution alone; asked of smaller ones, too,
             # they cost those some of their texture.
             terms["checkerboard"] = losses.checkerboard(shown, batch.photo, batch.valid)

@@ -1,8 +1,9 @@
 """Steps recorded as CUDA graphs: a GPU of today does a step in less time than Python needs to ask for it."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,8 +28,8 @@ class Recording:
 
     def replay(self, batch: Batch) -> dict[str, Tensor]:
         """The loss terms of this step with another batch of the same shapes."""
-        for field in fields(Batch):
-            getattr(self.batch, field.name).copy_(getattr(batch, field.name), non_blocking=True)
+        for place, values in zip(self.batch.tensors.values(), batch.tensors.values(), strict=True):
+            place.copy_(values, non_blocking=True)
         self.graph.replay()
         return dict(zip(self.names, self.values.clone().unbind(), strict=True))
 
@@ -60,7 +61,9 @@ class Replays:
     def _eagerly(self, batch: Batch) -> dict[str, Tensor]:
         """A step on the stream of recordings: what autograd keeps of a stream is then that one."""
         self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream), warnings.catch_warnings():
+            # Optimizers say so of every step that is not recorded.
+            warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
             terms = {name: term.detach() for name, term in self._learn(batch).items()}
         torch.cuda.current_stream().wait_stream(self._stream)
         return terms

@@ -114,6 +114,7 @@ def periodic_noise(period_px: int, cells_px: tuple[int, ...] = (1, 16, 64)) -> T
 
 def soften(pictures: Tensor) -> Tensor:
     """Pictures (N, 3, h, w) blurred by 1-2-1 each way; past their borders they go on as they are there."""
+    # Made where it is used: a list would be copied there, for which a GPU is waited for.
     line = 0.5 - 0.25 * torch.arange(-1, 2, dtype=pictures.dtype, device=pictures.device).abs()
     kernel = torch.outer(line, line).expand(3, 1, -1, -1)
     return F.conv2d(F.pad(pictures, [1, 1, 1, 1], mode="replicate"), kernel, groups=3)

@@ -65,7 +65,9 @@ class Pix2PixUNet(nn.Module):
 
     def forward(self, classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:
         """Pictures, float (N, 3, H, W) in -1..1, of classes, uint8 (N, H, W); the rest changes nothing."""
-        x = F.one_hot(classes.long(), self.n_classes).permute(0, 3, 1, 2).to(self.head.weight.dtype)
+        # By comparison: `one_hot` asks tensors on the CPU for their largest value.
+        ids = torch.arange(self.n_classes, device=classes.device).view(1, -1, 1, 1)
+        x = (classes[:, None] == ids).to(self.head.weight.dtype)
         skips: list[Tensor] = []
         for down in self.downs:
             x = down(x)
