@@ -226,6 +226,39 @@ def test_a_run_starts_from_a_weights_file(finished: Path, pairs_folder: Path, tm
     assert "d" in metrics[0] and "g" not in metrics[0] and "l1" not in metrics[0]
 
 
+def test_a_run_starts_from_the_checkpoint_of_another(
+    finished: Path, pairs_folder: Path, tmp_path: Path
+) -> None:
+    """With its discriminators, which know the generator: both learn from the first step on."""
+    start = finished.with_suffix("") / fit.CHECKPOINT_NAME
+    out = tmp_path / "on.pt"
+    assert run_fit(arguments(pairs_folder, out, start_from=start, steps=2, batch_size=1, seed=5)) == 0
+    metrics = read_metrics(out.with_suffix(""))
+    assert all("g" in row and "d" in row for row in metrics)
+    assert metrics[1]["rate"] == pytest.approx(read_metrics(finished.with_suffix(""))[1]["rate"] / 3)
+    card = generator.load(out, device="cpu", precision="fp32").card
+    assert card.training["start_from"]["steps"] == 3 and card.training["batch_size"] == 1
+    assert card.training["steps"] == 2
+    paths = (start, out.with_suffix("") / fit.CHECKPOINT_NAME)
+    begun, ended = (torch.load(path, weights_only=True)["trainer"] for path in paths)
+    for name, key in (
+        ("average", "module.head.weight"),
+        ("discriminator", "0.heads.0.mix.parametrizations.weight.original"),
+    ):
+        off = (ended[name][key] - begun[name][key]).abs().max()
+        assert 0 < off < 0.01, f"two small steps from where the other run ended: {name}"
+
+
+def test_a_checkpoint_of_another_recipe_is_no_start(
+    finished: Path, pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = finished.with_suffix("") / fit.CHECKPOINT_NAME
+    out = tmp_path / "w.pt"
+    options = {"start_from": start, "recipe": "pix2pix", "size_px": 256, "batch_size": 1}
+    assert run_fit(arguments(pairs_folder, out, **options)) == 2
+    assert "has other networks than the recipe 'pix2pix'" in capsys.readouterr().err
+
+
 def test_a_run_that_starts_from_weights_teaches_the_generator_after_its_discriminators(
     finished: Path, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,7 @@ def fit(
     run_dir
         The run's folder: options, checkpoint, metrics, samples. Default: OUT's name in `runs/`.
     start_from
-        A weights file whose networks go on learning, in place of random ones; one that you trust.
+        A weights file that you trust, or another run's checkpoint.pt: its networks go on, not random ones.
     start_share
         How far back towards that file's generator the one written lies: 0.5 is the mean of both.
     recipe
@@ -341,7 +341,7 @@ def begin(trainer: loop.Trainer, options: FitOptions, start: Pretrained) -> None
         TrainingError: they are of another recipe.
     """
     try:
-        trainer.start_from(start.generator, start.parser)
+        start.begin(trainer)
     except RuntimeError as error:  # torch names parameters that do not fit
         raise TrainingError(
             f"has other networks than the recipe {options.recipe!r}", options.start_from

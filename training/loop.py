@@ -116,6 +116,7 @@ class Trainer:
             ),
         }
         self.pretrained: dict[str, Tensor] = {}  # what the generator began as; empty: random
+        self._acquainted = True  # discriminators with the generator: both are random, or have learnt together
         self.done = 0
         self.seconds = 0.0
 
@@ -130,6 +131,22 @@ class Trainer:
         """
         load_folded(self.generator, generator)
         self.parser.load_state_dict(parser)
+        self._acquainted = False
+        self._go_easy()
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Begin with what another run has come to: the running average of its generator, and all else.
+
+        state: that of its trainer. Its discriminators know such pictures already.
+
+        Raises:
+            RuntimeError: state of other networks.
+        """
+        self.restore(state | {"done": 0, "seconds": 0.0})
+        self.generator.load_state_dict(self.average.module.state_dict())
+        self._go_easy()
+
+    def _go_easy(self) -> None:
         self.rates["generator"] *= PRETRAINED_RATE
         self.pretrained = {name: value.clone() for name, value in self.generator.state_dict().items()}
 
@@ -156,7 +173,7 @@ class Trainer:
     @property
     def _judging(self) -> bool:
         """Whether the generator learns from them in this step, if they take part."""
-        return not self.pretrained or self.done >= self.recipe.settings.acquaint_steps
+        return self._acquainted or self.done >= self.recipe.settings.acquaint_steps
 
     def _learn(self, batch: Batch) -> dict[str, Tensor]:
         """Move all networks on by a batch on the device; the loss terms."""

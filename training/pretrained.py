@@ -1,6 +1,7 @@
-"""Pretrained networks: a run may start from those of a weights file in place of random ones."""
+"""Pretrained networks: a run may start from those of a weights file, or of another run, not random ones."""
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,29 +12,56 @@ from facadegen import torchscript
 from facadegen.errors import TrainingError
 from facadegen.palettes import LabelSet
 from facadegen.weights import read_card
+from training import checkpoint
+from training.loop import Trainer
 
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """What a weights file lends to a run.
+    """What a file lends to a run. sha256: of the file. training: how it was made, for the card."""
 
-    generator, parser: float32 state, the generator's as `lean_unet.folded` has it. sha256: of the file.
-    training: how it was made, as its card says.
-    """
-
-    generator: dict[str, Tensor]
-    parser: dict[str, Tensor]
     sha256: str
     training: dict[str, Any]
 
+    def begin(self, trainer: Trainer) -> None:
+        """Put these networks in the place of a trainer's.
+
+        Raises:
+            RuntimeError: they are of another recipe.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedWeights(Pretrained):
+    """Of a weights file. generator, parser: float32 state, the generator's as `lean_unet.folded` has it."""
+
+    generator: dict[str, Tensor]
+    parser: dict[str, Tensor]
+
+    def begin(self, trainer: Trainer) -> None:
+        trainer.start_from(self.generator, self.parser)
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedRun(Pretrained):
+    """Of another run's checkpoint. state: its trainer's."""
+
+    state: dict[str, Any]
+
+    def begin(self, trainer: Trainer) -> None:
+        trainer.go_on_from(self.state)
+
 
 def read_pretrained(path: Path, label_set: LabelSet) -> Pretrained:
-    """The networks in a weights file, which is a program: only of files that are trusted.
+    """The networks in a checkpoint, or in a weights file, which is a program: only of files that are trusted.
 
     Raises:
-        WeightsError: no weights file, or a damaged one.
-        TrainingError: its classes are not those of the label set, or it has no parser.
+        WeightsError: neither of them, or a damaged one.
+        TrainingError: a checkpoint of another version, or weights without a parser or for other classes.
     """
+    if _is_checkpoint(path):
+        return _read_run(path)
     card = read_card(path)
     if card.label_set.classes != label_set.classes:
         has, expected = (", ".join(names) for names in (card.label_set.classes, label_set.classes))
@@ -43,5 +71,32 @@ def read_pretrained(path: Path, label_set: LabelSet) -> Pretrained:
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         for prefix in ("network.", "parser.")
     )
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Pretrained(generator, parser, sha256, card.training)
+    return PretrainedWeights(_sha256(path), card.training, generator, parser)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a file is one of torch's archives without a program in it."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = [name.partition("/")[2] for name in archive.namelist()]
+    return "data.pkl" in names and not any(name.startswith("code/") for name in names)
+
+
+def _read_run(path: Path) -> PretrainedRun:
+    state = checkpoint.load(path)
+    assert state is not None, "the file was there"
+    options, trainer = state["options"], state["trainer"]
+    training = {
+        "recipe": options["recipe"],
+        "steps": trainer["done"],
+        "batch_size": options["batch_size"],
+        "seed": options["seed"],
+        "minutes": round(trainer["seconds"] / 60),
+        "commits": state["commits"],
+    }
+    return PretrainedRun(_sha256(path), training, trainer)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
