@@ -62,7 +62,10 @@ def class_weights(classes: Tensor, n_classes: int, cap: float = 8.0) -> Tensor:
 
     classes: integer (N, H, W). As OASIS has it (arXiv 2012.04781, section 3.1).
     """
-    count = one_hot(classes, n_classes).sum((0, 2, 3))
+    index = classes.flatten().long()
+    # Not `bincount`, whose size a GPU would be asked for.
+    ones = torch.ones((), device=index.device).expand(len(index))
+    count = torch.zeros(n_classes, device=index.device).index_add(0, index, ones)
     weight = (count.sum() / (count.clamp(min=1) * (count > 0).sum())).clamp(max=cap) * (count > 0)
     return weight * count.sum() / (weight * count).sum().clamp(min=1)
 

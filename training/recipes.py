@@ -123,6 +123,7 @@ class View:
 class Seen:
     """What the discriminators and the losses look at."""
 
+    shown: Tensor  # the generated picture as it is used: without what lies beyond -1..1
     real_picture: Tensor
     fake_picture: Tensor
     whole: View
@@ -185,12 +186,13 @@ class Projected:
         """Look at photos and generated pictures through one shared augmentation and the frozen features."""
         # Both show the photo's wedges: nothing is learned there. The other way round, generated pictures in
         # place of the wedges of photos, faults at the borders would pass for real ones, and grow.
-        clamped = torch.where(batch.valid, leaky_clamp(fake), batch.photo)
-        real_seen, fake_seen = shared_augmentation(batch.photo, clamped)
+        shown = leaky_clamp(fake)
+        real_seen, fake_seen = shared_augmentation(batch.photo, torch.where(batch.valid, shown, batch.photo))
         condition = losses.one_hot(batch.classes, self.n_classes)
         small = F.avg_pool2d(condition, 4)
         real_part, fake_part, part = enlarged_part(real_seen, fake_seen, condition)
         return Seen(
+            shown,
             real_seen,
             fake_seen,
             self._look(batch, real_seen, fake_seen, small),
@@ -251,7 +253,7 @@ class Projected:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         # Colors are asked of the picture as it was before the shared augmentation changed them, and as it is
         # used: a mean that values beyond -1..1 make up would not be reached there.
-        shown = leaky_clamp(fake)
+        shown = seen.shown
         terms = {
             "g": adversarial(self.judge, seen.whole),
             "g_enlarged": adversarial(self.enlarged_judge, seen.enlarged),
