@@ -24,7 +24,7 @@ from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
 from facadegen.style import ColorChooser, Style, resolve_style
 from facadegen.tiles import pad_to_stride
-from facadegen.weights import Card
+from facadegen.weights import Card, checksum
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -102,10 +102,10 @@ class Settings:
     @cached_property
     def _made_from(self) -> dict[str, Any]:
         return {
-            "weights": _sha256(self.weights),
+            "weights": _checksum(self.weights),
             "labels": self.labels,
             "size_px": self.size_px,
-            "style": self.style.reference and _sha256(self.style.reference),
+            "style": self.style.reference and _checksum(self.style.reference),
             "colors": sorted(self.style.colors),
             "seed": self.style.seed,
             # As asked for, not as found on this machine: another one must not make everything again.
@@ -311,9 +311,8 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
     return FacadegenError(f"unexpected {type(error).__name__}: {error}", job.source)
 
 
-def _sha256(path: Path) -> str:
+def _checksum(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return checksum(path)
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", path) from error

@@ -125,7 +125,7 @@ def read_card(path: Path) -> Card:
     """
     try:
         _check_archive(path)
-        _check_sum(path)
+        _compare_with_sums(path)
         return Card.from_json(_read_card_json(path))
     except WeightsError as error:
         raise WeightsError(error.problem, path) from None
@@ -147,7 +147,17 @@ def _check_archive(path: Path) -> None:
         raise WeightsError(f"is no zip archive ({size:,} bytes), {_EXPECTED}")
 
 
-def _check_sum(path: Path) -> None:
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file in hex digits, as `SUMS_NAME` has it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _compare_with_sums(path: Path) -> None:
     sums = path.with_name(SUMS_NAME)
     if not sums.is_file():
         return
@@ -155,8 +165,7 @@ def _check_sum(path: Path) -> None:
         expected, _, name = line.partition(" ")
         if name.lstrip(" *") != path.name:
             continue
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = checksum(path)
         if found != expected.lower():
             raise WeightsError(f"has SHA-256 {found}, expected {expected} from {SUMS_NAME} beside it")
 

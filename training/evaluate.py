@@ -1,6 +1,5 @@
 """Scores weights against real val photos: python -m training.evaluate --weights WEIGHTS --data DIR."""
 
-import hashlib
 import json
 import sys
 import time
@@ -19,6 +18,7 @@ from facadegen.errors import OutputError, UsageError
 from facadegen.generator import Generator, load
 from facadegen.labels import render
 from facadegen.style import Style, resolve_style
+from facadegen.weights import checksum
 from training import command, obedience, tables
 from training.closeups import Crops, choose_crops
 from training.data import label_set_of, read_pairs
@@ -103,7 +103,7 @@ class Results:
                 {
                     "name": each.name,
                     "file": str(each.path),
-                    "sha256": hashlib.sha256(each.path.read_bytes()).hexdigest(),
+                    "sha256": checksum(each.path),
                     "precision": each.generator.precision,
                     "training": each.generator.card.training,
                 }

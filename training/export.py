@@ -1,7 +1,6 @@
 """Export: a trained generator becomes one scripted file, reloaded and compared before it counts."""
 
 import copy
-import hashlib
 import io
 import json
 import os
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from facadegen.errors import TrainingError
 from facadegen.torchscript import quiet
-from facadegen.weights import CARD_NAME, SUMS_NAME, read_card
+from facadegen.weights import CARD_NAME, SUMS_NAME, checksum, read_card
 from training.networks.lean_unet import folded
 from training.networks.scripted import ScriptedGenerator
 
@@ -92,7 +91,7 @@ def _update_sums(path: Path) -> None:
     sums = path.with_name(SUMS_NAME)
     if not sums.is_file():
         return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = checksum(path)
     lines = [line.partition(" ") for line in sums.read_text(encoding="utf-8").splitlines()]
     told = [
         f"{found if name.lstrip(' *') == path.name else known}{space}{name}" for known, space, name in lines

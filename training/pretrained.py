@@ -1,6 +1,5 @@
 """Pretrained networks: a run may start from those of a weights file, or of another run, not random ones."""
 
-import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import Tensor
 from facadegen import torchscript
 from facadegen.errors import TrainingError
 from facadegen.palettes import LabelSet
-from facadegen.weights import read_card
+from facadegen.weights import checksum, read_card
 from training import checkpoint
 from training.loop import Trainer
 
@@ -71,7 +70,7 @@ def read_pretrained(path: Path, label_set: LabelSet) -> Pretrained:
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         for prefix in ("network.", "parser.")
     )
-    return PretrainedWeights(_sha256(path), card.training, generator, parser)
+    return PretrainedWeights(checksum(path), card.training, generator, parser)
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -95,8 +94,4 @@ def _read_run(path: Path) -> PretrainedRun:
         "minutes": round(trainer["seconds"] / 60),
         "commits": state["commits"],
     }
-    return PretrainedRun(_sha256(path), training, trainer)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return PretrainedRun(checksum(path), training, trainer)
