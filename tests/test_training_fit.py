@@ -378,6 +378,16 @@ def test_beside_a_gpu_other_processes_prepare_samples(monkeypatch: pytest.Monkey
     assert fit.usual_workers(torch.device("cuda")) == 3
 
 
+def test_without_what_training_needs_commands_name_it_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torchvision'] = None")
+    command = [sys.executable, "-m", "training.fit", "--help"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "training needs torchvision: pip install 'facadegen[train]'" in line
+
+
 def test_a_dry_run_writes_nothing(
     pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
