@@ -247,6 +247,7 @@ def test_a_run_starts_from_the_checkpoint_of_another(
     ):
         off = (ended[name][key] - begun[name][key]).abs().max()
         assert 0 < off < 0.01, f"two small steps from where the other run ended: {name}"
+    assert all(torch.equal(ended["parser"][key], value) for key, value in begun["parser"].items())
 
 
 def test_a_checkpoint_of_another_recipe_is_no_start(

@@ -137,13 +137,15 @@ class Trainer:
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Begin with what another run has come to: the running average of its generator, and all else.
 
-        state: that of its trainer. Its discriminators know such pictures already.
+        state: that of its trainer. Its discriminators know such pictures already. Its parser stays as it is:
+        it learns from photos alone, and of the same ones again it only got worse.
 
         Raises:
             RuntimeError: state of other networks.
         """
         self.restore(state | {"done": 0, "seconds": 0.0})
         self.generator.load_state_dict(self.average.module.state_dict())
+        self.rates["parser"] = 0.0
         self._go_easy()
 
     def _go_easy(self) -> None:
@@ -196,7 +198,7 @@ class Trainer:
                 self._minimise("generator", self.generator, loss)
                 self.discriminator.requires_grad_(True)
                 terms |= more
-        if not batch.close_up:  # styles are read from photos of whole facades
+        if self.rates["parser"] and not batch.close_up:  # styles are read from photos of whole facades
             with self._autocast():
                 loss, more = self._parser_loss(batch)
             self._minimise("parser", self.parser, loss)
