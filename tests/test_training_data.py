@@ -264,6 +264,17 @@ def test_color_sets_have_no_gaps() -> None:
     assert sets[0, 5].tolist() == pytest.approx([100 / 255] * 3, abs=1e-3)
 
 
+def test_a_class_of_a_few_pixels_takes_its_color_from_the_nearest_set_that_has_it() -> None:
+    pair = striped_pair()
+    few, many = pair.classes.clamp(max=10), pair.classes.clamp(max=10)
+    few[0, :3], many[:8] = 11, 11
+    pairs = [replace(pair, classes=few), replace(pair, classes=many)]
+    measured, filled = (data.color_sets(pairs, 12, least) for least in (0.0, 0.01))
+    assert not torch.equal(measured[0, 11], measured[1, 11])
+    assert torch.equal(filled[0, 11], measured[1, 11])
+    assert torch.equal(filled[0, :11], measured[0, :11]) and torch.equal(filled[1], measured[1])
+
+
 def test_the_usual_color_sets_are_those_like_others() -> None:
     sets = torch.full((20, 3, 3), 0.3) + torch.arange(20).view(-1, 1, 1) / 12
     sets[4, 1] = 0.0  # black windows on a bright facade

@@ -220,13 +220,18 @@ def fingerprint(pairs: list[Pair]) -> str:
     return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def color_sets(pairs: list[Pair], n_classes: int) -> Tensor:
-    """The mean color of each class in each pair, float (M, K, 3) in 0..1; gaps come from the nearest."""
+def color_sets(pairs: list[Pair], n_classes: int, least: float = 0.0) -> Tensor:
+    """The mean color of each class in each pair, float (M, K, 3) in 0..1; gaps come from the nearest.
+
+    least: the part of a picture, 0..1, below which a class counts as a gap.
+    """
     means = []
     for pair in pairs:
         # Wedges have no color of their own.
         photo, classes = pair.photo[:, pair.valid].T, pair.classes[pair.valid]
-        means.append(style.mean_colors(photo.numpy(), classes.numpy(), n_classes))
+        partial = style.mean_colors(photo.numpy(), classes.numpy(), n_classes)
+        partial[torch.bincount(classes.flatten(), minlength=n_classes) < least * classes.numel()] = np.nan
+        means.append(partial)
     measured = np.stack(means)
     return torch.from_numpy(np.stack([style.complete_colors(partial, measured) for partial in means]))
 
