@@ -228,9 +228,9 @@ def color_sets(pairs: list[Pair], n_classes: int, least: float = 0.0) -> Tensor:
     means = []
     for pair in pairs:
         # Wedges have no color of their own.
-        photo, classes = pair.photo[:, pair.valid].T, pair.classes[pair.valid]
-        partial = style.mean_colors(photo.numpy(), classes.numpy(), n_classes)
-        partial[torch.bincount(classes.flatten(), minlength=n_classes) < least * classes.numel()] = np.nan
+        photo, classes = pair.photo[:, pair.valid].T.numpy(), pair.classes[pair.valid].numpy()
+        partial = style.mean_colors(photo, classes, n_classes)
+        partial[np.bincount(classes, minlength=n_classes) < least * len(classes)] = np.nan
         means.append(partial)
     measured = np.stack(means)
     return torch.from_numpy(np.stack([style.complete_colors(partial, measured) for partial in means]))

@@ -37,7 +37,7 @@ OPTIONS_NAME = "options.json"
 STATISTICS_BATCHES = 40
 SHEET_ROWS = 8
 # The part of a photo that a class takes up at least where a color set of weights has its color from there:
-# the mean of a few pixels at an edge, violet balconies say, looks wrong on another facade.
+# the mean of a few pixels at an edge, pink balconies say, looks wrong on another facade.
 LEAST_SHOWN = 0.004
 
 app = App(name="python -m training.fit", help_format="plaintext")
