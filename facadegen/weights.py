@@ -133,6 +133,16 @@ def read_card(path: Path) -> Card:
         raise WeightsError(f"cannot be read ({error.strerror or error}), {_EXPECTED}", path) from None
 
 
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file in hex digits, as `SUMS_NAME` has it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _check_archive(path: Path) -> None:
     if not path.exists():
         raise WeightsError(f"does not exist, {_EXPECTED}")
@@ -145,16 +155,6 @@ def _check_archive(path: Path) -> None:
         if magic == _ZIP_MAGIC:
             raise WeightsError(f"is cut short: its {size:,} bytes end before the archive does; copy it again")
         raise WeightsError(f"is no zip archive ({size:,} bytes), {_EXPECTED}")
-
-
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file in hex digits, as `SUMS_NAME` has it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _compare_with_sums(path: Path) -> None:
