@@ -47,7 +47,7 @@ def feature_l1(fake: list[Tensor], real: list[Tensor], sample_weight: Tensor) ->
     count = sample_weight.sum().clamp(min=1)
     for f, r in zip(fake, real, strict=True):
         r = r.detach()
-        per_sample = (f - r).abs().flatten(1).mean(1, dtype=torch.float32) / r.abs().mean(dtype=torch.float32)
+        per_sample = (f - r).abs().mean((1, 2, 3), dtype=torch.float32) / r.abs().mean(dtype=torch.float32)
         total = total + (per_sample * sample_weight).sum() / count
     return total / len(fake)
 
@@ -62,10 +62,7 @@ def class_weights(classes: Tensor, n_classes: int, cap: float = 8.0) -> Tensor:
 
     classes: integer (N, H, W). As OASIS has it (arXiv 2012.04781, section 3.1).
     """
-    index = classes.flatten().long()
-    # Not `bincount`, whose size a GPU would be asked for.
-    ones = torch.ones((), device=index.device).expand(len(index))
-    count = torch.zeros(n_classes, device=index.device).index_add(0, index, ones)
+    count = one_hot(classes, n_classes).sum((0, 2, 3))
     weight = (count.sum() / (count.clamp(min=1) * (count > 0).sum())).clamp(max=cap) * (count > 0)
     return weight * count.sum() / (weight * count).sum().clamp(min=1)
 
@@ -86,15 +83,12 @@ def mean_class_colors(pictures: Tensor, classes: Tensor, n_classes: int) -> tupl
 
     pictures: (N, 3, H, W); classes: integer (N, H, W); a class of `n_classes` or more is left out.
     """
-    n = pictures.shape[0]
-    index = classes.long().clamp(max=n_classes).view(n, 1, -1)
-    sums = pictures.new_zeros(n, 3, n_classes + 1).scatter_add(
-        2, index.expand(-1, 3, -1), pictures.flatten(2)
-    )
-    ones = torch.ones_like(index, dtype=pictures.dtype)
-    counts = pictures.new_zeros(n, 1, n_classes + 1).scatter_add(2, index, ones)
-    means = (sums / counts.clamp(min=1)).transpose(1, 2)
-    return means[:, :n_classes], counts.transpose(1, 2)[:, :n_classes]
+    # Row by row, as products: on a GPU sums by index would queue for the few places there are.
+    shown = one_hot(classes, n_classes).transpose(1, 2)  # (N, H, K, W)
+    with torch.autocast(pictures.device.type, enabled=False):
+        sums = (shown @ pictures.float().permute(0, 2, 3, 1)).sum(1)
+    counts = shown.sum((1, 3))[..., None]
+    return sums / counts.clamp(min=1), counts
 
 
 def color_obedience(pictures: Tensor, classes: Tensor, colors: Tensor, colored: Tensor) -> Tensor:
