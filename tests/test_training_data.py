@@ -17,6 +17,7 @@ from facadegen import labels
 from facadegen.errors import TrainingError
 from facadegen.palettes import FACADES, LabelSet
 from training import data
+from training.batch import Batch
 from training.recipes import colored_classes
 
 COLORED = colored_classes(FACADES)
@@ -113,7 +114,8 @@ def test_photo_and_label_map_get_one_geometric_transform() -> None:
     photo = (classes * 20).expand(3, -1, -1).contiguous()
     samples = samples_of([data.Pair("blocks", photo, classes, torch.ones_like(classes, dtype=torch.bool))])
     for number in range(6):
-        photo, classes, valid, *_ = samples[data.Draw(number)]
+        sample = samples[data.Draw(number)]
+        photo, classes, valid = sample.photo.float(), sample.classes, sample.valid
         # The photo's brightness tells the class; colors change, but those of two classes do not meet.
         grey = photo.mean(0)
         levels = torch.stack([grey[classes == k].median() for k in classes.unique()])
@@ -133,8 +135,9 @@ def test_a_sample_depends_on_its_number_alone() -> None:
     torch.manual_seed(2)
     again = samples[data.Draw(7)]
     other = samples[data.Draw(8)]
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0], other[0])
+    for one, same in ((first[:-1], again[:-1]), (first.repaint, again.repaint)):
+        assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not torch.equal(first.photo, other.photo) and not torch.equal(first.jitter, other.jitter)
 
 
 def test_some_small_pictures_are_shown_whole_and_as_sharp_as_they_are() -> None:
@@ -144,11 +147,11 @@ def test_some_small_pictures_are_shown_whole_and_as_sharp_as_they_are() -> None:
     samples = samples_of([pair], as_they_are=0.5)
 
     def is_whole(number: int) -> bool:
-        classes = samples[data.Draw(number)][1][0]
+        classes = samples[data.Draw(number)].classes[0]
         return torch.equal(classes, columns) or torch.equal(classes, columns.flip(0))
 
     def contrast(numbers: list[int]) -> float:
-        photos = [samples[data.Draw(number)][0] for number in numbers]
+        photos = [samples[data.Draw(number)].photo.float() for number in numbers]
         return float(torch.stack([p[..., 1:] - p[..., :-1] for p in photos]).abs().mean())
 
     whole = [number for number in range(40) if is_whole(number)]
@@ -184,15 +187,17 @@ def test_large_pairs_get_their_share() -> None:
 
 def test_own_colors_are_the_photos_and_other_colors_are_not() -> None:
     pairs = [striped_pair()]
-    photo, classes, _, photo_colors, colors, own, *_ = samples_of(pairs, other_colors=0.0)[data.Draw(0)]
-    assert own == 1 and torch.equal(colors, photo_colors)
-    k = int(classes[32, 32])
-    assert photo_colors[k] == pytest.approx((photo[:, classes == k].mean(1) + 1) / 2, abs=1e-4)
+    batch = next(data.batches(samples_of(pairs, other_colors=0.0), 0, 1, batch_size=1))
+    assert batch.own == 1 and torch.equal(batch.colors, batch.photo_colors)
+    k = int(batch.classes[0, 32, 32])
+    painted = batch.photo[0][:, batch.classes[0] == k]
+    assert batch.photo_colors[0, k] == pytest.approx((painted.mean(1) + 1) / 2, abs=1e-4)
     pairs.append(replace(pairs[0], photo=255 - pairs[0].photo))
     samples = samples_of(pairs, other_colors=1.0)
-    drawn = [samples[data.Draw(n)] for n in range(8)]
-    assert {i for sample in drawn for i in (0, 1) if torch.equal(sample[4], samples.sets[i])} == {0, 1}
-    assert all(sample[5] == 0 for sample in drawn)
+    batch = next(data.batches(samples, 0, 1, batch_size=8))
+    drawn = [i for colors in batch.colors for i in (0, 1) if torch.equal(colors, samples.sets[i])]
+    assert len(drawn) == 8 and set(drawn) == {0, 1}
+    assert not batch.own.any()
 
 
 def test_processes_share_a_batch_and_a_resumed_run_goes_on() -> None:
@@ -226,8 +231,8 @@ def test_a_close_up_is_a_part_of_what_the_generator_is_shown() -> None:
     photo = (classes * 20).expand(3, -1, -1).contiguous()
     pair = data.Pair("blocks", photo, classes, torch.ones_like(classes, dtype=torch.bool))
     samples = samples_of([pair, striped_pair(160)], close_up_every=1)
-    wide: list[data.Batch] = []
-    narrow: list[data.Batch] = []
+    wide: list[Batch] = []
+    narrow: list[Batch] = []
     for batch in data.batches(samples, 0, 12, batch_size=16):
         assert len(batch.photo) == 4
         (wide if batch.context.shape[-1] > 128 else narrow).append(batch)
@@ -288,18 +293,15 @@ def test_the_usual_color_sets_are_those_like_others() -> None:
 
 
 def test_repainted_samples_know_their_colors() -> None:
-    samples = samples_of([striped_pair()], repainted=1.0, other_colors=0.0)
-    plain = samples_of([striped_pair()], other_colors=0.0)
-    repainted = 0
-    for number in range(8):
-        photo, classes, valid, photo_colors, colors, *_ = samples[data.Draw(number)]
-        assert torch.equal(colors, photo_colors), "a sample in its own colors, new as they are"
-        for k in classes.unique().tolist():
-            shown = photo[:, (classes == k) & valid[0]]
-            assert photo_colors[k] == pytest.approx((shown.mean(1) + 1) / 2, abs=1e-4)
-        repainted += not torch.allclose(colors, plain[data.Draw(number)][4], atol=0.05)
-        assert all(
-            torch.equal(one, other)
-            for one, other in zip(samples[data.Draw(number)], samples[data.Draw(number)], strict=True)
-        )
-    assert repainted == 8
+    def batch_of(repainted: float) -> Batch:
+        samples = samples_of([striped_pair()], repainted=repainted, other_colors=0.0)
+        return next(data.batches(samples, 0, 1, batch_size=8))
+
+    batch, again, plain = batch_of(1.0), batch_of(1.0), batch_of(0.0)
+    assert torch.equal(batch.colors, batch.photo_colors), "samples in their own colors, new as they are"
+    for i in range(8):
+        for k in batch.classes[i].unique().tolist():
+            shown = batch.photo[i][:, (batch.classes[i] == k) & batch.valid[i, 0]]
+            assert batch.photo_colors[i, k] == pytest.approx((shown.mean(1) + 1) / 2, abs=1e-4)
+        assert not torch.allclose(batch.colors[i], plain.colors[i], atol=0.05)
+    assert all(torch.equal(x, again.tensors[name]) for name, x in batch.tensors.items())

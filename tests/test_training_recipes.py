@@ -14,7 +14,7 @@ from facadegen.device import limit_threads
 from facadegen.errors import TrainingError
 from facadegen.palettes import FACADES
 from training import losses
-from training.data import Batch
+from training.batch import Batch
 from training.distributed import World
 from training.loop import Schedule, Trainer
 from training.recipes import RECIPES, Recipe, enlarged_part

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from facadegen.palettes import FACADES
-from training.data import Batch
+from training.batch import Batch
 from training.distributed import World
 from training.loop import Schedule, Trainer
 from training.recipes import RECIPES

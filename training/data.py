@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from facadegen import labels, style
 from facadegen.errors import LabelMapError, TrainingError
 from facadegen.palettes import FACADES, LabelSet, load_label_set
+from training.batch import Batch, Sample, develop, draw_jitter
 from training.losses import mean_class_colors
 from training.repaint import Repaint
 from training.vision import tv_tensors, v2
@@ -28,6 +29,7 @@ PALETTE_FILE = "palette.json"
 SEAM_PX = 2
 LEAST_LARGE_SHARE = 0.05  # of the pairs, or there are no close-ups
 TWIN_DISTANCE = 0.15  # of two color sets, over all classes, that are those of one facade
+CPU = torch.device("cpu")
 _INTERPOLATION = v2.InterpolationMode.BICUBIC  # of photos; bilinear is softer
 
 
@@ -47,48 +49,6 @@ class PairFiles:
 
     photo: Path
     label_map: Path
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """N training samples.
-
-    photo: float (N, 3, H, W) in -1..1; classes: uint8 (N, H, W); valid: bool (N, 1, H, W); photo_colors,
-    colors: float (N, K, 3) in 0..1, the photo's own and those to paint with; own: float (N,), 1 where the two
-    are the same; context: uint8 (N, C, C), what the generator is shown; corner: (N, 2), row and column where
-    `classes` lies in it; close_up: whether the samples are close-ups.
-    """
-
-    photo: Tensor
-    classes: Tensor
-    valid: Tensor
-    photo_colors: Tensor
-    colors: Tensor
-    own: Tensor
-    context: Tensor
-    corner: Tensor
-    close_up: bool
-
-    def windows(self, pictures: Tensor) -> Tensor:
-        """The part (N, 3, H, W) of pictures (N, 3, C, C) of the context that is compared with the photos."""
-        height, width = self.photo.shape[2:]
-        if pictures.shape[2:] == (height, width):
-            return pictures
-        n, channels, _, context_px = pictures.shape
-        top, left = self.corner.view(n, 2, 1, 1).unbind(1)
-        rows = (top + torch.arange(height, device=top.device).view(-1, 1)).expand(n, height, context_px)
-        columns = (left + torch.arange(width, device=left.device)).expand(n, height, width)
-        strips = pictures.gather(2, rows[:, None].expand(-1, channels, -1, -1))
-        return strips.gather(3, columns[:, None].expand(-1, channels, -1, -1))
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """All but `close_up`, which decides what is done, and by Python."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "close_up"}
-
-    def to(self, device: torch.device) -> "Batch":
-        moved = {name: x.to(device, non_blocking=True) for name, x in self.tensors.items()}
-        return Batch(**moved, close_up=self.close_up)
 
 
 def label_set_of(folders: tuple[Path, ...]) -> LabelSet:
@@ -257,7 +217,7 @@ def usual_sets(sets: Tensor, colored: Tensor, share: float = 0.8, neighbors: int
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How pairs become samples: one joint geometric transform a pair, colors changed in the photo alone."""
+    """How pairs become samples: one joint geometric transform a pair, and other colors for some."""
 
     size_px: int = 256
     # The part of a picture's area that a crop keeps at least; large pictures go down to their own resolution.
@@ -301,9 +261,7 @@ class Augmentation:
         size_px = self.close_up_px if context_px else self.size_px
         corner = torch.randint(context.shape[0] - size_px + 1, (2,))
         rows, columns = (slice(start, start + size_px) for start in corner.tolist())
-        recolor = v2.ColorJitter(brightness=0.12, contrast=0.1, saturation=0.15, hue=0.02)
-        photo = recolor(photo[:, rows, columns])
-        return photo, context[rows, columns], valid[rows, columns], context, corner
+        return photo[:, rows, columns], context[rows, columns], valid[rows, columns], context, corner
 
     def _crop(self, pair: Pair) -> v2.Transform:
         height, width = pair.classes.shape
@@ -338,7 +296,7 @@ class Draw(NamedTuple):
     context_px: int = 0
 
 
-class Samples(Dataset[tuple[Tensor, ...]]):
+class Samples(Dataset[Sample]):
     """Augmented samples by what is drawn: the same whenever and wherever it is."""
 
     def __init__(
@@ -374,7 +332,7 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         # A close-up is judged on the pixels of four samples.
         return [Draw(number, context_px) for number in numbers[: max(1, len(numbers) // 4)]]
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, ...]:
+    def __getitem__(self, draw: Draw) -> Sample:
         number, context_px = draw
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix_seeds(self.seed, 4 if context_px else 1, number))
@@ -383,19 +341,11 @@ class Samples(Dataset[tuple[Tensor, ...]]):
                 i = large[int(torch.randint(len(large), ()))]
             else:
                 i = self._pair_of(number)
-            photo, classes, valid, context, corner = self.augmentation(self.pairs[i], context_px)
+            pixels = self.augmentation(self.pairs[i], context_px)
             own = torch.rand(()) >= self.augmentation.other_colors
             other = int(torch.randint(len(self.sets), ()))
             repaint = Repaint.draw(self.colored, self.augmentation.repainted)
-        photo = photo.float() / 255
-        n_classes = self.sets.shape[1]
-        seen = torch.where(valid, classes.int(), n_classes)
-        photo = repaint.of_photo(photo, seen, mean_class_colors(photo[None], seen[None], n_classes)[0][0])
-        means, counts = mean_class_colors(photo[None], seen[None], n_classes)
-        photo_colors = torch.where(counts[0] > 0, means[0], repaint.of_colors(self.sets[i]))
-        colors = photo_colors if own else repaint.of_colors(self.sets[other])
-        photo = photo * 2 - 1
-        return photo, classes, valid[None], photo_colors, colors, own.float(), context, corner
+            return Sample(*pixels, self.sets[i], self.sets[other], own, draw_jitter(), repaint)
 
     def _pair_of(self, number: int) -> int:
         """Each round of as many samples as pairs draws without replacement, by share."""
@@ -442,17 +392,20 @@ def batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    device: torch.device = CPU,
 ) -> Iterator[Batch]:
-    """The batches of steps `first_step` to `steps`; `batch_size` counts the samples of all processes."""
+    """The batches of steps `first_step` to `steps`, on a device.
+
+    batch_size: samples a step of all processes.
+    """
     loader = DataLoader(
         samples,
         batch_sampler=_Draws(samples, first_step, steps, batch_size, rank, world),
         num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device.type == "cuda",
     )
-    for photo, classes, valid, photo_colors, colors, own, context, corner in loader:
-        close_up = photo.shape[-1] == samples.augmentation.close_up_px
-        yield Batch(photo, classes, valid, photo_colors, colors, own, context, corner, close_up)
+    for drawn in loader:
+        yield develop(drawn, device, drawn.photo.shape[-1] == samples.augmentation.close_up_px)
 
 
 def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:

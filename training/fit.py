@@ -203,9 +203,8 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     resume(trainer, options, origin, world)
     stop = stop_on_signals()
     samples = make_samples(material, options, recipe.settings)
-    batches = data.batches(
-        samples, trainer.done, options.steps, options.batch_size, world.rank, world.size, options.workers
-    )
+    steps, place = (trainer.done, options.steps), (world.rank, world.size)
+    batches = data.batches(samples, *steps, options.batch_size, *place, options.workers, device)
     if world.leads:
         with Logbook(options.run, options.steps, trainer.done, options.log_every, console) as logbook:
             finished = loop.run(
@@ -293,7 +292,9 @@ def averaged(trainer: loop.Trainer, material: Material, options: FitOptions) -> 
     """The averaged generator; its BatchNorm statistics are settled, or those of a fixed set of samples."""
     samples = make_samples(material, options, trainer.recipe.settings)
     count = min(STATISTICS_BATCHES, options.steps)
-    batches = data.batches(samples, 0, count, options.batch_size, workers=options.workers)
+    batches = data.batches(
+        samples, 0, count, options.batch_size, workers=options.workers, device=trainer.device
+    )
     return trainer.averaged_generator(batches, options.start_share)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from facadegen import labels
 from facadegen.palettes import LabelSet
-from training.data import Batch
+from training.batch import Batch
 from training.vision import make_grid
 
 

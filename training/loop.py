@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from training import losses
-from training.data import Batch, mix_seeds
+from training.batch import Batch
+from training.data import mix_seeds
 from training.distributed import World, agreed, average_gradients, share_buffers
 from training.networks.lean_unet import load_folded
 from training.networks.parser import FacadeParser, seen_colors

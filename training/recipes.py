@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
 from training import losses
-from training.data import Batch
+from training.batch import Batch
 from training.networks.discriminators import (
     PatchDiscriminator,
     ProjectedDiscriminator,

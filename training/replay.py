@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.data import Batch
+from training.batch import Batch
 
 # Before a step is recorded: optimizers make their state in the first, libraries choose their algorithms.
 EAGER_STEPS = 3
