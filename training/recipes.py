@@ -20,6 +20,7 @@ from training.networks.lean_unet import LeanUNet
 from training.networks.pix2pix_unet import Pix2PixUNet
 
 Terms = dict[str, Tensor]
+Looks = tuple[list[Tensor], list[Tensor]]  # the frozen network's own features, and mixed ones
 Generator = LeanUNet | Pix2PixUNet
 
 
@@ -112,8 +113,8 @@ class View:
     """What a projected discriminator looks at: features of photos and pictures, once a step for all."""
 
     real_taps: list[Tensor]
-    fake_taps: list[Tensor]
     real_mixed: list[Tensor]
+    fake_taps: list[Tensor]
     fake_mixed: list[Tensor]
     real_condition: Tensor
     fake_condition: Tensor
@@ -191,28 +192,34 @@ class Projected:
         condition = losses.one_hot(batch.classes, self.n_classes)
         small = F.avg_pool2d(condition, 4)
         real_part, fake_part, part = enlarged_part(real_seen, fake_seen, condition)
+        with torch.no_grad():
+            real_whole, real_enlarged = self._look(real_seen, real_part)
+        fake_whole, fake_enlarged = self._look(fake_seen, fake_part)
         return Seen(
             shown,
             real_seen,
             fake_seen,
-            self._look(batch, real_seen, fake_seen, small),
-            self._look(batch, real_part, fake_part, F.avg_pool2d(part, 2)),
+            self._view(batch, real_whole, fake_whole, small),
+            self._view(batch, real_enlarged, fake_enlarged, F.avg_pool2d(part, 2)),
             condition,
             small.argmax(1),
             F.avg_pool2d(batch.valid.to(fake.dtype), 4)[:, 0].floor(),
             losses.class_weights(batch.classes, self.n_classes),
         )
 
-    def _look(self, batch: Batch, real: Tensor, fake: Tensor, small: Tensor) -> View:
-        """Features of photos and pictures (N, 3, H, W), and class shares (N, K, H / 4, W / 4) in colors."""
-        with torch.no_grad():
-            real_taps, real_mixed = self.frozen(real)
-        fake_taps, fake_mixed = self.frozen(fake)
+    def _look(self, whole: Tensor, enlarged: Tensor) -> tuple[Looks, Looks]:
+        """Features of pictures (N, 3, H, W) and of their enlarged parts, in one pass."""
+        taps, mixed = ([x.chunk(2) for x in maps] for maps in self.frozen(torch.cat([whole, enlarged])))
+        first, second = (([x[i] for x in taps], [x[i] for x in mixed]) for i in (0, 1))
+        return first, second
+
+    def _view(self, batch: Batch, real: Looks, fake: Looks, small: Tensor) -> View:
+        """small: class shares (N, K, H / 4, W / 4) of what is looked at, for colors to be painted on."""
         real_condition, fake_condition = (
             torch.cat([small, losses.painted(small, colors, self.colored)], dim=1)
             for colors in (batch.photo_colors, batch.colors)
         )
-        return View(real_taps, fake_taps, real_mixed, fake_mixed, real_condition, fake_condition)
+        return View(*real, *fake, real_condition, fake_condition)
 
     def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
         def hinge(judge: nn.Module, view: View, mixed: list[Tensor]) -> Tensor:
