@@ -86,6 +86,9 @@ class Trainer:
         self.generator = recipe.generator.to(**to)
         self.discriminator = recipe.discriminator.to(**to)
         self.frozen = recipe.frozen.to(**to)
+        if precision == "bf16":
+            # Autocast would do so in every pass: what it casts it keeps only where there are gradients.
+            self.frozen.to(torch.bfloat16)
         self.parser = FacadeParser(recipe.n_classes).to(**to)
         for norm in (*_batch_norms(self.generator), *_batch_norms(self.parser)):
             norm.momentum = STATISTICS_MOMENTUM
