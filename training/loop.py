@@ -24,8 +24,8 @@ from training.replay import Replays
 PARSER_RATE = 1e-3
 PARSER_COLOR_WEIGHT = 10.0
 EMA_DECAY = 0.998
-# What the generator's rate is multiplied by where it is pretrained: it must not forget what it learnt from
-# discriminators that knew more than the new ones do.
+# What a pretrained generator's rate is multiplied by beside new discriminators: it must not forget what it
+# learnt from others that knew more.
 PRETRAINED_RATE = 1 / 3
 # Of the statistics of BatchNorms: those that a cycle settles on are the mean of some fifty batches.
 STATISTICS_MOMENTUM = 0.02
@@ -136,7 +136,8 @@ class Trainer:
         load_folded(self.generator, generator)
         self.parser.load_state_dict(parser)
         self._acquainted = False
-        self._go_easy()
+        self.rates["generator"] *= PRETRAINED_RATE
+        self._remember_start()
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Begin with what another run has come to: the running average of its generator, and all else.
@@ -150,10 +151,9 @@ class Trainer:
         self.restore(state | {"done": 0, "seconds": 0.0})
         self.generator.load_state_dict(self.average.module.state_dict())
         self.rates["parser"] = 0.0
-        self._go_easy()
+        self._remember_start()
 
-    def _go_easy(self) -> None:
-        self.rates["generator"] *= PRETRAINED_RATE
+    def _remember_start(self) -> None:
         self.pretrained = {name: value.clone() for name, value in self.generator.state_dict().items()}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
