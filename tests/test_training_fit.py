@@ -250,6 +250,18 @@ def test_a_run_starts_from_the_checkpoint_of_another(
     assert all(torch.equal(ended["parser"][key], value) for key, value in begun["parser"].items())
 
 
+def test_the_generators_rate_may_be_chosen(
+    finished: Path, pairs_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "slow.pt"
+    slow = arguments(pairs_folder, out, start_from=finished, generator_rate=1e-5)
+    assert run_fit(slow) == 0
+    assert max(row["rate"] for row in read_metrics(out.with_suffix(""))) <= 1e-5
+    assert generator.load(out, device="cpu").card.training["generator_rate"] == 1e-5
+    assert run_fit(arguments(pairs_folder, out, start_from=finished, generator_rate=2e-5)) == 2
+    assert "holds a run with another generator_rate" in capfd.readouterr().err
+
+
 def test_a_checkpoint_of_another_recipe_is_no_start(
     finished: Path, pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -358,6 +370,7 @@ def test_a_run_with_other_options_is_refused(
         ({"data": "nowhere"}, "nowhere: no such folder"),
         ({"restarts": 3}, "--restarts must rise within 1..2, not 3"),
         ({"batch_size": 0}, "--batch-size must be at least 1, not 0"),
+        ({"generator_rate": 0}, "--generator-rate must lie between 0 and 1, not 0.0"),
         ({"recipe": "pix2pix", "size_px": 384}, "--size-px must be a multiple of 256 from 256 on"),
         ({"size_px": 100}, "--size-px must be a multiple of 32"),
         ({"steps": 0}, "--steps must be at least 1"),

@@ -83,6 +83,7 @@ def fit(
     steps: int = 9200,
     restarts: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
     batch_size: int | None = None,
+    generator_rate: float | None = None,
     size_px: int = 256,
     large_fraction: float = 0.35,
     seed: int = 0,
@@ -118,6 +119,8 @@ def fit(
         Steps at which the learning rate, by then nearly down, starts over; a finished run can go on this way.
     batch_size
         Samples a step, over all processes. Default: the recipe's.
+    generator_rate
+        The generator's learning rate. Default: the recipe's; a third of it on from a weights file.
     size_px
         Side of the square training crops.
     large_fraction
@@ -152,6 +155,7 @@ def fit(
             steps=steps,
             restarts=restarts,
             batch_size=RECIPES[recipe].settings.batch_size if batch_size is None else batch_size,
+            generator_rate=generator_rate,
             size_px=size_px,
             large_fraction=large_fraction,
             seed=seed,
@@ -199,6 +203,8 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     trainer = loop.Trainer(recipe, options.schedule, options.seed, device, precision, world)
     if start is not None:
         begin(trainer, options, start)
+    if options.generator_rate is not None:
+        trainer.rates["generator"] = options.generator_rate
     origin = Origin(data.fingerprint(material.train), [source_commit()], start)
     resume(trainer, options, origin, world)
     stop = stop_on_signals()
@@ -322,6 +328,7 @@ def write_weights(
             "steps": trainer.done,
             "restarts": list(options.restarts),
             "batch_size": options.batch_size,
+            "generator_rate": trainer.rates["generator"],
             "seed": options.seed,
             "data": [folder.name for folder in options.data],
             "train_pairs": len(material.train),

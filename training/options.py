@@ -27,6 +27,7 @@ class FitOptions:
     steps: int
     restarts: tuple[int, ...]
     batch_size: int
+    generator_rate: float | None  # None: the recipe's, or a part of it beside new discriminators
     size_px: int
     large_fraction: float
     seed: int
@@ -43,6 +44,8 @@ class FitOptions:
         for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.generator_rate is not None and not 0 < self.generator_rate < 1:
+            raise UsageError(f"--generator-rate must lie between 0 and 1, not {self.generator_rate}")
         if self.workers < 0:
             raise UsageError(f"--workers must be at least 0, not {self.workers}")
         if list(self.restarts) != sorted({r for r in self.restarts if 0 < r < self.steps}):
@@ -79,4 +82,5 @@ class FitOptions:
         schedule = self.schedule
         behind = [(schedule.factor(step), schedule.settled(step)) for step in range(done)]
         told = hashlib.sha256(repr(behind).encode()).hexdigest()
-        return {name: getattr(self, name) for name in names} | {"schedule": told}
+        rate = {} if self.generator_rate is None else {"generator_rate": self.generator_rate}
+        return {name: getattr(self, name) for name in names} | rate | {"schedule": told}
