@@ -64,7 +64,7 @@ class Replays:
         with torch.cuda.stream(self._stream), warnings.catch_warnings():
             # Optimizers say so of every step that is not recorded.
             warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
-            terms = {name: term.detach() for name, term in self._learn(batch).items()}
+            terms = self._learn(batch)
         torch.cuda.current_stream().wait_stream(self._stream)
         return terms
 
