@@ -246,6 +246,7 @@ class Keeper:
             save(self.trainer, options, self.origin)
         if done % options.sample_every == 0 or done == options.steps:
             self.sheet(done)
+        if done % options.sample_every == 0 and done < options.steps:  # at the end they are drawn anyway
             self.logbook.curves()
 
     def sheet(self, done: int) -> None:
