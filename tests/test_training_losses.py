@@ -47,7 +47,7 @@ def test_feature_l1_does_not_push_the_real_features() -> None:
 def test_class_weights_raise_rare_classes_up_to_the_cap() -> None:
     classes = torch.zeros(1, 10, 10, dtype=torch.uint8)
     classes[0, 0, 0] = 1
-    weight = losses.class_weights(classes, 4, cap=8.0)
+    weight = losses.class_weights(losses.one_hot(classes, 4), cap=8.0)
     # Uncapped, the class of one pixel would weigh 99 times the other one.
     assert weight[1] / weight[0] == pytest.approx(8 / (100 / 99 / 2))
     assert weight[2] == weight[3] == 0

@@ -295,7 +295,7 @@ class Trainer:
         classes, valid = batch.classes[:, ::4, ::4], batch.valid[:, 0, ::4, ::4]
         n_classes = self.recipe.n_classes
         # Rare classes count for their colors too, if less than for a discriminator.
-        weight = losses.class_weights(batch.classes, n_classes, cap=3.0)
+        weight = losses.class_weights(losses.one_hot(batch.classes, n_classes), cap=3.0)
         segmentation = losses.segmentation(logits, classes, weight, valid.float())
         # What the parser is for; where it looks matters more than what it calls it.
         found, _ = seen_colors(logits, (photo + 1) / 2)

@@ -57,12 +57,12 @@ def one_hot(classes: Tensor, n_classes: int) -> Tensor:
     return (classes[..., None] == torch.arange(n_classes, device=classes.device)).permute(0, 3, 1, 2).float()
 
 
-def class_weights(classes: Tensor, n_classes: int, cap: float = 8.0) -> Tensor:
+def class_weights(one_hot: Tensor, cap: float = 8.0) -> Tensor:
     """Weight of each class, (K,): inverse frequency in the batch, capped, mean 1 over the pixels.
 
-    classes: integer (N, H, W). As OASIS has it (arXiv 2012.04781, section 3.1).
+    one_hot: (N, K, H, W) of the classes. As OASIS has it (arXiv 2012.04781, section 3.1).
     """
-    count = one_hot(classes, n_classes).sum((0, 2, 3))
+    count = one_hot.sum((0, 2, 3))
     weight = (count.sum() / (count.clamp(min=1) * (count > 0).sum())).clamp(max=cap) * (count > 0)
     return weight * count.sum() / (weight * count).sum().clamp(min=1)
 

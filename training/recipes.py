@@ -204,7 +204,7 @@ class Projected:
             condition,
             small.argmax(1),
             F.avg_pool2d(batch.valid.to(fake.dtype), 4)[:, 0].floor(),
-            losses.class_weights(batch.classes, self.n_classes),
+            losses.class_weights(condition),
         )
 
     def _look(self, whole: Tensor, enlarged: Tensor) -> tuple[Looks, Looks]:
