@@ -128,6 +128,21 @@ def test_photo_and_label_map_get_one_geometric_transform() -> None:
         assert valid.all()
 
 
+@pytest.mark.parametrize(("side_px", "context_px"), [(80, 0), (250, 0), (160, 128)])
+def test_label_maps_lie_where_their_photos_do(side_px: int, context_px: int) -> None:
+    """Not half a pixel beside: where a class begins the photo does, on average over samples."""
+    classes = torch.zeros(side_px, side_px, dtype=torch.uint8)
+    classes[side_px // 2 :] = 1
+    pair = data.Pair("halves", (classes * 255).expand(3, -1, -1), classes, torch.ones_like(classes).bool())
+    augmentation = data.Augmentation(size_px=64, as_they_are=0.0)
+    torch.manual_seed(0)
+    apart = []
+    for _ in range(100):
+        photo, shown, *_ = augmentation(pair, context_px)
+        apart.append((photo[0].float() / 255 - shown).sum(0).mean())
+    assert abs(torch.stack(apart).mean()) < 0.15
+
+
 def test_a_sample_depends_on_its_number_alone() -> None:
     samples = samples_of([striped_pair(), striped_pair(80)])
     torch.manual_seed(1)

@@ -21,7 +21,7 @@ from facadegen.palettes import FACADES, LabelSet, load_label_set
 from training.batch import Batch, Sample, develop, draw_jitter
 from training.losses import mean_class_colors
 from training.repaint import Repaint
-from training.vision import tv_tensors, v2
+from training.vision import resized_crop, v2
 from training.wedges import valid_pixels, without_wedges
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
@@ -30,7 +30,8 @@ SEAM_PX = 2
 LEAST_LARGE_SHARE = 0.05  # of the pairs, or there are no close-ups
 TWIN_DISTANCE = 0.15  # of two color sets, over all classes, that are those of one facade
 CPU = torch.device("cpu")
-_INTERPOLATION = v2.InterpolationMode.BICUBIC  # of photos; bilinear is softer
+
+Box = tuple[int, int, int, int]  # top, left, height, width, px
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +175,18 @@ def filled(pair: Pair) -> Pair:
     return replace(pair, photo=torch.from_numpy(photo).permute(2, 0, 1).contiguous())
 
 
+def cut_out(pair: Pair, size_px: int, box: Box | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Photo (3, S, S), classes (S, S) and valid (S, S), as in `Pair`, of a box or the whole, squeezed."""
+    top, left, height, width = box or (0, 0, *pair.classes.shape)
+    place = (top, left, height, width, [size_px, size_px])
+    photo = resized_crop(pair.photo, *place, v2.InterpolationMode.BICUBIC)  # bilinear is softer
+    # What v2 does to masks by itself takes the pixel at the upper left of where photos are looked up, so
+    # label maps would lie half a pixel off.
+    maps = torch.stack([pair.classes, pair.valid.byte()])
+    classes, valid = resized_crop(maps, *place, v2.InterpolationMode.NEAREST_EXACT)
+    return photo, classes, valid.bool()
+
+
 def fingerprint(pairs: list[Pair]) -> str:
     """One line that is the same for the same pairs, by their names and sizes, in the same order."""
     told = repr([(pair.name, tuple(pair.classes.shape)) for pair in pairs])
@@ -253,40 +266,40 @@ class Augmentation:
 
         context_px: of a close-up; 0: the sample is none, and its context is itself.
         """
-        crop = self._close_up(pair, context_px) if context_px else self._crop(pair)
-        photo, classes, valid = v2.Compose([crop, v2.RandomHorizontalFlip()])(
-            tv_tensors.Image(pair.photo), tv_tensors.Mask(pair.classes), tv_tensors.Mask(pair.valid)
-        )
-        photo, context, valid = (x.as_subclass(Tensor) for x in (photo, classes, valid))
+        if context_px:
+            photo, context, valid = cut_out(pair, context_px, self._close_up(pair, context_px))
+        else:
+            photo, context, valid = cut_out(pair, self.size_px, self._crop(pair))
+        if torch.rand(()) < 0.5:
+            photo, context, valid = photo.flip(-1), context.flip(-1), valid.flip(-1)
         size_px = self.close_up_px if context_px else self.size_px
         corner = torch.randint(context.shape[0] - size_px + 1, (2,))
         rows, columns = (slice(start, start + size_px) for start in corner.tolist())
         return photo[:, rows, columns], context[rows, columns], valid[rows, columns], context, corner
 
-    def _crop(self, pair: Pair) -> v2.Transform:
+    def _crop(self, pair: Pair) -> Box | None:
         height, width = pair.classes.shape
         native = (self.size_px / self.min_scale) ** 2 / (height * width)
         is_small = native >= self.min_area
         if is_small and torch.rand(()) < self.as_they_are:
-            return v2.Resize((self.size_px, self.size_px), _INTERPOLATION)
-        return v2.RandomResizedCrop(
-            self.size_px,
-            scale=(min(self.min_area, native), 1.0),
-            ratio=(width / height / self.aspect, width / height * self.aspect)
-            if is_small
-            else (1 / self.aspect, self.aspect),
-            interpolation=_INTERPOLATION,
-        )
+            return None
+        ratio = width / height if is_small else 1.0
+        return self._random_box(pair, min(self.min_area, native), 1.0, ratio)
 
-    def _close_up(self, pair: Pair, context_px: int) -> v2.RandomResizedCrop:
+    def _close_up(self, pair: Pair, context_px: int) -> Box:
         least, most = (
             min(1.0, (context_px / scale) ** 2 / pair.classes.numel())
             for scale in (self.max_scale, self.min_scale)
         )
         # A square of more than that does not fit, and one in the middle would take its place.
         most = max(least, min(most, min(pair.classes.shape) ** 2 / pair.classes.numel()))
-        aspect = (1 / self.aspect, self.aspect)
-        return v2.RandomResizedCrop(context_px, (least, most), aspect, interpolation=_INTERPOLATION)
+        return self._random_box(pair, least, most, 1.0)
+
+    def _random_box(self, pair: Pair, least: float, most: float, ratio: float) -> Box:
+        """A box of so much of a picture's area, 0..1, about as many times as wide as high."""
+        ratios = [ratio / self.aspect, ratio * self.aspect]
+        box: Box = v2.RandomResizedCrop.get_params(pair.classes[None], [least, most], ratios)
+        return box
 
 
 class Draw(NamedTuple):
@@ -410,16 +423,9 @@ def batches(
 
 def whole_batch(pairs: list[Pair], size_px: int, n_classes: int) -> Batch:
     """Whole pictures squeezed to a square, unaugmented, with their own colors: for sample sheets."""
-    photos, classes, valid = [], [], []
-    resize = v2.Resize((size_px, size_px))
-    for pair in pairs:
-        p, c, v = resize(
-            tv_tensors.Image(pair.photo), tv_tensors.Mask(pair.classes), tv_tensors.Mask(pair.valid)
-        )
-        photos.append(p.as_subclass(Tensor).float().div(127.5).sub(1))
-        classes.append(c.as_subclass(Tensor))
-        valid.append(v.as_subclass(Tensor)[None])
-    photo, class_map, mask = torch.stack(photos), torch.stack(classes), torch.stack(valid)
+    photos, classes, valid = zip(*(cut_out(pair, size_px) for pair in pairs), strict=True)
+    photo, class_map = torch.stack(photos).float().div(127.5).sub(1), torch.stack(classes)
+    mask = torch.stack(valid)[:, None]
     means, counts = mean_class_colors(photo, torch.where(mask[:, 0], class_map.int(), n_classes), n_classes)
     colors = torch.where(counts > 0, (means + 1) / 2, torch.full_like(means, 0.5))
     own, corner = torch.ones(len(pairs)), torch.zeros(len(pairs), 2, dtype=torch.int64)

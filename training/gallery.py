@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from facadegen.palettes import LabelSet
 from training import data
-
-_LOT = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +64,7 @@ def read_gallery(
         TrainingError: no such folder or split, or a pair that cannot be used.
     """
     pairs = data.read_pairs((folder,), split, label_set, on_read)
-    photos, classes, valid = [], [], []
-    for start in range(0, len(pairs), _LOT):
-        batch = data.whole_batch(pairs[start : start + _LOT], size_px, len(label_set.classes))
-        photos.append(((batch.photo + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
-        classes.append(batch.classes.numpy())
-        valid.append(batch.valid[:, 0].numpy())
+    photos, classes, valid = zip(*(data.cut_out(pair, size_px) for pair in pairs), strict=True)
     names = tuple(pair.name for pair in pairs)
-    return Gallery(names, np.concatenate(photos), np.concatenate(classes), np.concatenate(valid))
+    photo = torch.stack(photos).permute(0, 2, 3, 1)
+    return Gallery(names, photo.numpy(), torch.stack(classes).numpy(), torch.stack(valid).numpy())

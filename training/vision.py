@@ -2,7 +2,7 @@
 
 A torchvision wheel built for CUDA cannot load its compiled operators beside a CPU torch and then fails at
 import because it describes two of them. Training needs none of them: declaring their signatures first, only
-where they are missing, lets `transforms.v2`, `tv_tensors` and `utils` work.
+where they are missing, lets `transforms.v2` and `utils` work.
 """
 
 import torch
@@ -29,8 +29,8 @@ except RuntimeError:
     _declarations = _declare_missing_operators()
     import torchvision
 
-from torchvision import tv_tensors  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
+from torchvision.transforms.v2.functional import resized_crop  # noqa: E402
 from torchvision.utils import make_grid  # noqa: E402
 
-__all__ = ["make_grid", "torchvision", "tv_tensors", "v2"]
+__all__ = ["make_grid", "resized_crop", "torchvision", "v2"]
