@@ -28,7 +28,8 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", 
 PALETTE_FILE = "palette.json"
 SEAM_PX = 2
 LEAST_LARGE_SHARE = 0.05  # of the pairs, or there are no close-ups
-TWIN_DISTANCE = 0.15  # of two color sets, over all classes, that are those of one facade
+TWIN_CORRELATION = 0.97  # of small grey copies of two photos, from which on they show one facade
+TWIN_PX = 24
 CPU = torch.device("cpu")
 
 Box = tuple[int, int, int, int]  # top, left, height, width, px
@@ -149,9 +150,8 @@ def read_pairs(
     split: str,
     label_set: LabelSet,
     on_read: Callable[[int, int], None] = lambda done, n: None,
-    prepare: Callable[[Pair], Pair] = lambda pair: pair,
 ) -> list[Pair]:
-    """Decode and prepare every pair of a split of all folders; `on_read(done, total)` is called after each.
+    """Decode every pair of a split of all folders; `on_read(done, total)` is called after each.
 
     Raises:
         TrainingError: as `find_pairs` and `read_pair`.
@@ -159,20 +159,25 @@ def read_pairs(
     files = [pair for folder in folders for pair in find_pairs(folder, split)]
     pairs = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for pair in pool.map(lambda f: prepare(read_pair(f, label_set)), files):
+        for pair in pool.map(lambda f: read_pair(f, label_set), files):
             pairs.append(pair)
             on_read(len(pairs), len(files))
     return pairs
 
 
-def filled(pair: Pair) -> Pair:
-    """The pair with something like a photo in place of its wedges.
+def filled(pairs: list[Pair]) -> list[Pair]:
+    """The pairs with something like a photo in place of their wedges.
 
     Where a photo is not valid its generated picture shows it, too, so there a discriminator takes no side: a
     generator would learn from black wedges that black corners are safe.
     """
-    photo = without_wedges(pair.photo.permute(1, 2, 0).numpy(), pair.valid.numpy())
-    return replace(pair, photo=torch.from_numpy(photo).permute(2, 0, 1).contiguous())
+
+    def fill(pair: Pair) -> Pair:
+        photo = without_wedges(pair.photo.permute(1, 2, 0).numpy(), pair.valid.numpy())
+        return replace(pair, photo=torch.from_numpy(photo).permute(2, 0, 1).contiguous())
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return list(pool.map(fill, pairs))
 
 
 def cut_out(pair: Pair, size_px: int, box: Box | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -209,23 +214,30 @@ def color_sets(pairs: list[Pair], n_classes: int, least: float = 0.0) -> Tensor:
     return torch.from_numpy(np.stack([style.complete_colors(partial, measured) for partial in means]))
 
 
+def without_twins(pairs: list[Pair]) -> list[int]:
+    """The numbers of the pairs but for those whose photo an earlier one has, in another resolution, say.
+
+    Pairs as they were read: `filled` wedges differ from one resolution to the other.
+    """
+    small = torch.stack([cut_out(pair, TWIN_PX)[0].float().mean(0).flatten() for pair in pairs])
+    alike = torch.corrcoef(small).view(len(pairs), len(pairs)) > TWIN_CORRELATION
+    kept: list[int] = []
+    for number in range(len(pairs)):
+        if not alike[number, kept].any():
+            kept.append(number)
+    return kept
+
+
 def usual_sets(sets: Tensor, colored: Tensor, share: float = 0.8, neighbors: int = 10) -> Tensor:
-    """The color sets (M, K, 3) that are most like others, so many of all but twins, in the same order.
+    """The color sets (M, K, 3) that are most like others, so large a share of them, in the same order.
 
     Among the rest are rare facades, and windows measured on a few dark pixels: on another facade they look
-    wrong. Alike: by the distance to the tenth nearest. Of twins, such as one facade in two resolutions, the
-    first counts: with both it would be chosen twice as often. colored: (K, 1), 0 for classes that are not
-    compared.
+    wrong. Alike: by the distance to the tenth nearest. colored: (K, 1), 0 for classes that are not compared.
     """
     flat = (sets * colored).flatten(1)
-    distance = torch.cdist(flat, flat)
-    kept: list[int] = []
-    for i in range(len(sets)):
-        if (distance[i, kept] >= TWIN_DISTANCE).all():
-            kept.append(i)
-    distance = distance[kept][:, kept].sort(dim=1).values[:, min(neighbors, len(kept) - 1)]
-    chosen = distance.argsort(stable=True)[: max(1, round(share * len(kept)))]
-    return sets[kept][chosen.sort().values]
+    distance = torch.cdist(flat, flat).sort(dim=1).values[:, min(neighbors, len(sets) - 1)]
+    chosen = distance.argsort(stable=True)[: max(1, round(share * len(sets)))]
+    return sets[chosen.sort().values]
 
 
 @dataclass(frozen=True)

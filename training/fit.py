@@ -51,6 +51,7 @@ class Material:
     train: list[data.Pair]
     val: list[data.Pair]
     color_sets: Tensor  # (len(train), K, 3)
+    distinct: list[int]  # numbers of train pairs, one a facade
 
 
 @dataclass(frozen=True)
@@ -276,10 +277,12 @@ def read_material(folders: tuple[Path, ...], console: Console | None) -> Materia
         def on_read(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        train = data.read_pairs(folders, "train", label_set, on_read, data.filled)
+        read = data.read_pairs(folders, "train", label_set, on_read)
         with_val = tuple(folder for folder in folders if (folder / "val").is_dir())
         val = data.read_pairs(with_val, "val", label_set, on_read)
-    return Material(label_set, train, val, data.color_sets(train, len(label_set.classes)))
+    train = data.filled(read)
+    sets = data.color_sets(train, len(label_set.classes))
+    return Material(label_set, train, val, sets, data.without_twins(read))
 
 
 def make_samples(material: Material, options: FitOptions, settings: Settings) -> data.Samples:
@@ -343,7 +346,8 @@ def write_weights(
         | begun,
     )
     sets = data.color_sets(material.train, len(material.label_set.classes), LEAST_SHOWN)
-    sets = data.usual_sets(sets, colored_classes(material.label_set))
+    # Of a facade in two resolutions one counts: with both it would be chosen twice as often.
+    sets = data.usual_sets(sets[material.distinct], colored_classes(material.label_set))
     export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
 
 
