@@ -65,8 +65,8 @@ def find_pairs(folder: Path, split: str) -> list[PairFiles]:
     """The pairs of one split, sorted by name.
 
     Understood: `folder/split/` of pictures that hold both halves (the pix2pix archive) or of `NAME.jpg`
-    photos beside `NAME.png` label maps (CMP base), and `photos/` beside `labels/` in `folder/split/` or, for
-    `train`, in `folder`.
+    photos beside `NAME.png` label maps (CMP base), and `photos/` beside `labels/` in `folder/split/`. Without
+    `folder/train/` all of these for `train` in `folder` itself.
 
     Raises:
         TrainingError: no such folder, no pairs in it, or a photo without its label map.
@@ -348,13 +348,16 @@ class Samples(Dataset[Sample]):
                 self._large[context_px] = large
 
     def draws(self, step: int, numbers: Sequence[int]) -> list[Draw]:
-        """What a step draws in place of so many samples: these or, now and then, fewer close-ups."""
+        """What a process draws for a step: these samples or, now and then, close-ups, one for four of them.
+
+        At least one, so of more processes than a fourth of the batch each still has its own.
+        """
         every = self.augmentation.close_up_every
         if not every or not self._large or (step + 1) % every:
             return [Draw(number) for number in numbers]
         contexts_px = list(self._large)
         context_px = contexts_px[step // every % len(contexts_px)]
-        # A close-up is judged on the pixels of four samples.
+        # Each is judged on the pixels of four samples.
         return [Draw(number, context_px) for number in numbers[: max(1, len(numbers) // 4)]]
 
     def __getitem__(self, draw: Draw) -> Sample:

@@ -132,17 +132,16 @@ def class_colors(
     classes: NDArray[np.uint8],
     valid: NDArray[np.bool_],
     n_classes: int,
-    min_px: int = MIN_CLASS_PX,
 ) -> NDArray[np.float32]:
     """Mean colors (N, K, 3), 0..1, of pictures (N, H, W, 3) under class maps (N, H, W).
 
-    NaN where a class has fewer than `min_px` valid pixels.
+    NaN where a class has fewer than `MIN_CLASS_PX` valid pixels.
     """
     means = np.empty((len(pictures), n_classes, 3), np.float32)
     for i, (picture, class_map, mask) in enumerate(zip(pictures, classes, valid, strict=True)):
         seen = class_map[mask]
         means[i] = mean_colors(picture[mask], seen, n_classes)
-        means[i, np.bincount(seen, minlength=n_classes) < min_px] = np.nan
+        means[i, np.bincount(seen, minlength=n_classes) < MIN_CLASS_PX] = np.nan
     return means
 
 

@@ -188,7 +188,7 @@ class Exam:
         return {"color_error": metrics.mean_estimate(np.nanmean(errors, axis=1), self.seed)}
 
     def diversity(self, generator: Generator) -> Scores:
-        """How far apart variants of one label map look, beside the same distance between facades' photos."""
+        """How far apart variants of one label map look."""
         variants = min(N_VARIANTS, len(generator.color_sets))
         if variants < 2:
             return {}
@@ -213,9 +213,9 @@ class Exam:
         arrays = zip(self.val.classes, parsed, self.val.valid, strict=True)
         return np.stack([metrics.confusion(*each, self.n_classes) for each in arrays])
 
-    def colors_of(self, pictures: Pictures, min_px: int = metrics.MIN_CLASS_PX) -> NDArray[np.float32]:
+    def colors_of(self, pictures: Pictures) -> NDArray[np.float32]:
         """The mean colors (N, K, 3) of pictures under the val label maps, NaN where a class is too small."""
-        return metrics.class_colors(pictures, self.val.classes, self.val.valid, self.n_classes, min_px)
+        return metrics.class_colors(pictures, self.val.classes, self.val.valid, self.n_classes)
 
     def own_colors(self, generator: Generator) -> NDArray[np.float32]:
         """The colors (N, K, 3) of the photos, completed as the tool completes those of a pair."""
