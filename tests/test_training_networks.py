@@ -224,7 +224,7 @@ class _Oracle(nn.Module):
 
 def test_estimated_colors_are_measured_where_found_and_completed_where_not() -> None:
     sets = torch.tensor([[[0.9, 0.1, 0.1], [0.1, 0.2, 0.8], [0.3, 0.6, 0.3]], [[0.1, 0.1, 0.1]] * 3])
-    module = ScriptedGenerator(small_lean(), _Oracle(), sets)
+    module = ScriptedGenerator(small_lean(), _Oracle(), sets, parser_size_px=256)
     photo = torch.zeros(1, 3, 300, 200, dtype=torch.uint8)
     photo[:, 0, :150], photo[:, 2, 150:] = 255, 200
     colors = module.estimate_colors(photo)[0]

@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,8 @@ def export(
     Raises:
         TrainingError: the file cannot be written, or what comes back differs from what went in.
     """
-    module = ScriptedGenerator(folded(network), copy.deepcopy(parser), color_sets.detach().clone())
+    sets = color_sets.detach().clone()
+    module = ScriptedGenerator(folded(network), copy.deepcopy(parser), sets, card["native_size_px"])
     module = module.to("cpu").half().eval().requires_grad_(False)
     with quiet():
         scripted = torch.jit.script(module)
@@ -129,7 +131,12 @@ def _check_parity(module: ScriptedGenerator, path: Path, stride: int) -> None:
 
 def source_commit() -> str:
     """The commit of this source tree, "-dirty" where files differ from it; "unknown" outside of one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    folder = Path(__file__).parent
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    root = Path(__file__).parents[1]
+    git = shutil.which("git")
+    if (
+        git is None or not (root / ".git").exists()
+    ):  # git itself would take any repository around an installation
+        return "unknown"
+    command = [git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     return done.stdout.strip() or "unknown"

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from training.networks.parser import seen_colors
 
-# Photos are parsed at the size and squeezed shape the parser was trained on.
-PARSER_SIZE_PX = 256
 # A class on fewer of a photo's pixels than this is taken as absent.
 PRESENT_FRACTION = 0.004
 
@@ -19,13 +17,18 @@ class ScriptedGenerator(nn.Module):
 
     color_sets: Tensor
 
-    def __init__(self, network: nn.Module, parser: nn.Module, color_sets: Tensor) -> None:
-        """color_sets: float (M, K, 3) in 0..1, without gaps."""
+    def __init__(
+        self, network: nn.Module, parser: nn.Module, color_sets: Tensor, parser_size_px: int
+    ) -> None:
+        """color_sets: float (M, K, 3) in 0..1, without gaps.
+
+        parser_size_px: photos are parsed at that size, squeezed to a square, as the parser was trained.
+        """
         super().__init__()
         self.network = network
         self.parser = parser
         self.register_buffer("color_sets", color_sets)
-        self.parser_size_px: Final[int] = PARSER_SIZE_PX
+        self.parser_size_px: Final[int] = parser_size_px
         self.present_fraction: Final[float] = PRESENT_FRACTION
 
     def forward(self, classes: Tensor, colors: Tensor, top: int = 0, left: int = 0) -> Tensor:
