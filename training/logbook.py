@@ -29,7 +29,7 @@ class Logbook:
         self._since, self._count = time.perf_counter(), 0
         self._forget_after(done)
         self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-        self._board = _tensorboard(folder)
+        self._board = _tensorboard(folder, done)
         self._progress = Progress(
             TextColumn("[bold]step"),
             MofNCompleteColumn(),
@@ -105,11 +105,11 @@ class Logbook:
         figure.savefig(self.folder / "curves.png", dpi=90)
 
     def _forget_after(self, done: int) -> None:
-        """Drop rows of steps that a killed run made after its last checkpoint: they are made again."""
-        rows = read_metrics(self.folder)
-        if rows and rows[-1]["step"] > done:
-            text = "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= done)
-            (self.folder / "metrics.jsonl").write_text(text, encoding="utf-8")
+        """Drop rows of steps that a killed run made after its last checkpoint, and one cut short: they are
+        made again."""
+        kept = [row for row in read_metrics(self.folder) if row["step"] <= done]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        (self.folder / "metrics.jsonl").write_text(text, encoding="utf-8")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -140,10 +140,10 @@ def sample_sheet(
     return sheet
 
 
-def _tensorboard(folder: Path) -> Any:
-    """A TensorBoard writer, or None where the `train` extra's tensorboard is not installed."""
+def _tensorboard(folder: Path, done: int) -> Any:
+    """A TensorBoard writer that goes on after `done` steps; None where tensorboard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
