@@ -21,7 +21,7 @@ from rich.console import Console
 from facadegen import generator
 from facadegen.device import limit_threads
 from facadegen.errors import TrainingError
-from facadegen.palettes import LabelSet
+from facadegen.palettes import FACADES, LabelSet
 from facadegen.torchscript import quiet
 from training import checkpoint, export, fit, recipes
 from training.data import label_set_of
@@ -54,9 +54,7 @@ def run_fit(arguments: list[str]) -> int:
     limit_threads(1)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        code = fit.app(arguments, result_action="return_value")
-        assert isinstance(code, int)
-        return code
+        return fit.main(arguments)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -94,6 +92,8 @@ def test_the_weights_load_and_run_as_the_tool_does_it(finished: Path) -> None:
     classes = np.ones((1, 70, 90), np.uint8)
     assert made.generate(classes, made.color_sets[:1]).shape == (1, 70, 90, 3)
     assert made.estimate_colors(np.full((50, 60, 3), 99, np.uint8)).shape == (12, 3)
+    with quiet():
+        assert torch.jit.load(finished).parser_size_px == 64, "photos are parsed as large as in training"
 
 
 def test_the_run_folder_tells_the_run(finished: Path) -> None:
@@ -173,14 +173,14 @@ def test_a_run_of_other_data_or_networks_is_refused(
 ) -> None:
     shutil.copytree(pairs_folder, tmp_path / "data")
     next((tmp_path / "data" / "train").iterdir()).unlink()
-    assert run_fit(arguments(tmp_path / "data", finished)) == 2
+    assert run_fit(arguments(tmp_path / "data", finished)) == 1
     assert "holds a run with another data" in capsys.readouterr().err
     run = shutil.copytree(finished.with_suffix(""), tmp_path / "run")
     state = checkpoint.load(run / "checkpoint.pt")
     assert state is not None
     state["trainer"]["parser"].popitem()
     checkpoint.save(run / "checkpoint.pt", state)
-    assert run_fit(arguments(pairs_folder, finished, run_dir=run)) == 2
+    assert run_fit(arguments(pairs_folder, finished, run_dir=run)) == 1
     assert "holds a run of other networks" in capsys.readouterr().err
 
 
@@ -189,6 +189,21 @@ class NarrowPix2Pix(recipes.Pix2Pix):
 
     def __init__(self, label_set: LabelSet) -> None:
         super().__init__(label_set, width=8)
+
+
+def test_other_classes_are_no_start_and_no_way_to_go_on(
+    finished: Path, pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same number of them in another order would swap walls and windows in every network."""
+    folder = shutil.copytree(pairs_folder, tmp_path / "facades")
+    colors = dict(zip(FACADES.classes, FACADES.palettes[0].colors, strict=True))
+    turned = {name: "#{:02x}{:02x}{:02x}".format(*colors[name]) for name in reversed(FACADES.classes)}
+    (folder / "palette.json").write_text(json.dumps(turned))
+    assert run_fit(arguments(folder, finished)) == 1
+    assert "holds a run with another classes" in capsys.readouterr().err
+    start = finished.with_suffix("") / fit.CHECKPOINT_NAME
+    assert run_fit(arguments(folder, tmp_path / "on.pt", start_from=start)) == 1
+    assert "has the classes background, facade, window" in capsys.readouterr().err
 
 
 def test_pix2pix_weights_come_from_the_same_command(
@@ -282,7 +297,7 @@ def test_the_generators_rate_may_be_chosen(
     assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1, generator_rate=1e-5)) == 0
     assert 0 < read_metrics(out.with_suffix(""))[0]["rate"] <= 1e-5
     assert generator.load(out, device="cpu").card.training["generator_rate"] == 1e-5
-    assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1, generator_rate=2e-5)) == 2
+    assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1, generator_rate=2e-5)) == 1
     assert "holds a run with another generator_rate" in capfd.readouterr().err
 
 
@@ -292,7 +307,7 @@ def test_a_checkpoint_of_another_recipe_is_no_start(
     start = finished.with_suffix("") / fit.CHECKPOINT_NAME
     out = tmp_path / "w.pt"
     options = {"start_from": start, "recipe": "pix2pix", "size_px": 256, "batch_size": 1}
-    assert run_fit(arguments(pairs_folder, out, **options)) == 2
+    assert run_fit(arguments(pairs_folder, out, **options)) == 1
     assert "has other networks than the recipe 'pix2pix'" in capsys.readouterr().err
 
 
@@ -358,7 +373,7 @@ def test_a_run_goes_on_from_the_weights_that_it_started_from_alone(
 ) -> None:
     out = tmp_path / "on.pt"
     assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1)) == 0
-    assert run_fit(arguments(pairs_folder, out, steps=1)) == 2
+    assert run_fit(arguments(pairs_folder, out, steps=1)) == 1
     assert "holds a run with another schedule, start_from" in capfd.readouterr().err
 
 
@@ -366,7 +381,7 @@ def test_weights_of_another_recipe_are_no_start(
     finished: Path, pairs_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     changes = {"recipe": "pix2pix", "size_px": 256, "steps": 1}
-    assert run_fit(arguments(pairs_folder, tmp_path / "on.pt", start_from=finished, **changes)) == 2
+    assert run_fit(arguments(pairs_folder, tmp_path / "on.pt", start_from=finished, **changes)) == 1
     assert f"{finished}: has other networks than the recipe 'pix2pix'" in capfd.readouterr().err
 
 
@@ -380,14 +395,14 @@ def test_weights_for_other_classes_are_no_start(finished: Path, pairs_folder: Pa
 def test_a_run_with_another_schedule_behind_it_is_refused(
     finished: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_fit(arguments(pairs_folder, finished, steps=5, restarts=2)) == 2
+    assert run_fit(arguments(pairs_folder, finished, steps=5, restarts=2)) == 1
     assert "holds a run with another schedule" in capsys.readouterr().err
 
 
 def test_a_run_with_other_options_is_refused(
     finished: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_fit(arguments(pairs_folder, finished, seed=7)) == 2
+    assert run_fit(arguments(pairs_folder, finished, seed=7)) == 1
     assert "holds a run with another seed" in capsys.readouterr().err
 
 
@@ -407,8 +422,10 @@ def test_a_run_with_other_options_is_refused(
 def test_what_cannot_work_is_one_line(
     pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: Any, message: str
 ) -> None:
-    assert run_fit(arguments(**({"data": pairs_folder, "out": tmp_path / "w.pt"} | changes))) == 2
-    assert message in capsys.readouterr().err
+    code = run_fit(arguments(**({"data": pairs_folder, "out": tmp_path / "w.pt"} | changes)))
+    assert code == (1 if "data" in changes else 2)
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
 
 
 def test_beside_a_gpu_other_processes_prepare_samples(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,6 +493,55 @@ def test_a_cycle_settles_after_its_first_third() -> None:
     schedule = fit.loop.Schedule(3000, restarts=(900,))
     settled = [step for step in range(3000) if schedule.settled(step)]
     assert settled == [*range(300, 900), *range(1600, 3000)]
+
+
+def test_a_run_that_never_settles_may_be_lengthened_where_another_would_have_settled() -> None:
+    names = ("log_every", "sample_every", "checkpoint_every")
+    options = fit.FitOptions(
+        data=(),
+        out=Path("w.pt"),
+        run=Path("w"),
+        start_from=None,
+        start_share=0.0,
+        recipe="pix2pix",
+        steps=300,
+        restarts=(),
+        batch_size=4,
+        generator_rate=None,
+        size_px=256,
+        large_fraction=0.0,
+        seed=0,
+        device="cpu",
+        precision="fp32",
+        workers=0,
+        **dict.fromkeys(names, 1),
+    )
+    longer = replace(options, steps=600)
+    assert options.what_shapes_the_weights(140) == longer.what_shapes_the_weights(140)
+    settling = [replace(each, recipe="projected") for each in (options, longer)]
+    assert settling[0].what_shapes_the_weights(140) != settling[1].what_shapes_the_weights(140)
+
+
+def test_a_row_cut_short_hides_no_later_one(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "a": 2.0}\n{"step": 2, "a"')
+    with Logbook(tmp_path, 3, 1, 1, Console(quiet=True)) as logbook:
+        for step in (2, 3):
+            logbook.step(step, {"a": torch.tensor(4.0)}, 0.1)
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3]
+
+
+def test_the_commit_is_that_of_this_source_tree_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "training").mkdir()
+    installed = tmp_path / "site" / "training" / "export.py"
+    monkeypatch.setattr(export, "__file__", str(installed))
+    assert export.source_commit() == "unknown", "of a repository around an installation"
+    monkeypatch.setattr(export, "__file__", str(tmp_path / "training" / "export.py"))
+    monkeypatch.setenv("PATH", "")
+    assert export.source_commit() == "unknown", "where there is no git"
 
 
 def test_a_term_is_averaged_over_the_steps_that_have_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from facadegen.errors import TrainingError
 
-FORMAT = 3
+FORMAT = 4
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

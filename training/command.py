@@ -13,13 +13,14 @@ DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 def run(app: cyclopts.App, arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command: 0 done, 1 failed, 2 usage, weights or output unusable, 130 interrupted.
 
-    Errors facadegen raises on purpose are one line on stderr; any other is a bug and keeps its traceback.
+    Or what the command returns, where it returns a number. Errors facadegen raises on purpose are one line on
+    stderr; any other is a bug and keeps its traceback.
     """
     app.suppress_keyboard_interrupt = False
     tokens = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(tokens, exit_on_error=False, result_action="return_value")
-        return DONE
+        code = app(tokens, exit_on_error=False, result_action="return_value")
+        return code if isinstance(code, int) else DONE
     except cyclopts.CycloptsError:  # cyclopts has printed it
         return UNUSABLE
     except FacadegenError as error:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,10 +21,10 @@ from torch import Tensor
 
 from facadegen import device as devices
 from facadegen.cpus import available_cpus
-from facadegen.errors import FacadegenError, TrainingError
+from facadegen.errors import OutputError, TrainingError
 from facadegen.palettes import LabelSet
 from facadegen.weights import Card
-from training import checkpoint, data, loop
+from training import checkpoint, command, data, loop
 from training.distributed import World, joined, local_world_size
 from training.export import export, source_commit
 from training.logbook import Logbook, sample_sheet
@@ -40,7 +41,7 @@ SHEET_ROWS = 8
 # the mean of a few pixels at an edge, pink balconies say, looks wrong on another facade.
 LEAST_SHOWN = 0.004
 
-app = App(name="python -m training.fit", help_format="plaintext")
+app = App(name="python -m training.fit", help_format="plaintext", version_flags=[])
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +57,25 @@ class Material:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run is made from. data: fingerprint of the train pairs. commits: of the code, one after another.
-    start: the networks it began with, where these were not random.
+    """What a run is made from. data: fingerprint of the train pairs. classes: the names of their classes.
+    commits: of the code, one after another. start: the networks it began with, where these were not random.
 
     The commits are those the run was started and resumed at, not the one it happens to end at.
     """
 
     data: str
+    classes: tuple[str, ...]
     commits: list[str]
     start: Pretrained | None
 
     def shape(self, options: FitOptions, done: int) -> dict[str, Any]:
         """What a run resumed after `done` steps must share with the one it goes on with, its data too."""
         start = None if self.start is None else self.start.sha256
-        return options.what_shapes_the_weights(done) | {"data": self.data, "start_from": start}
+        return options.what_shapes_the_weights(done) | {
+            "data": self.data,
+            "classes": list(self.classes),
+            "start_from": start,
+        }
 
 
 @app.default
@@ -144,40 +150,34 @@ def fit(
         Check options and data, say what would be done, and stop.
     """
     console = Console(stderr=True)
+    chosen = devices.choose_device(device)
+    options = FitOptions(
+        data=data,
+        out=out,
+        run=run_dir or Path("runs", out.stem),
+        start_from=start_from,
+        start_share=start_share,
+        recipe=recipe,
+        steps=steps,
+        restarts=restarts,
+        batch_size=RECIPES[recipe].settings.batch_size if batch_size is None else batch_size,
+        generator_rate=generator_rate,
+        size_px=size_px,
+        large_fraction=large_fraction,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=usual_workers(chosen) if workers is None else workers,
+        log_every=log_every,
+        sample_every=sample_every,
+        checkpoint_every=checkpoint_every,
+    )
     try:
-        chosen = devices.choose_device(device)
-        options = FitOptions(
-            data=data,
-            out=out,
-            run=run_dir or Path("runs", out.stem),
-            start_from=start_from,
-            start_share=start_share,
-            recipe=recipe,
-            steps=steps,
-            restarts=restarts,
-            batch_size=RECIPES[recipe].settings.batch_size if batch_size is None else batch_size,
-            generator_rate=generator_rate,
-            size_px=size_px,
-            large_fraction=large_fraction,
-            seed=seed,
-            device=device,
-            precision=precision,
-            workers=usual_workers(chosen) if workers is None else workers,
-            log_every=log_every,
-            sample_every=sample_every,
-            checkpoint_every=checkpoint_every,
-        )
         with joined(chosen) as world:
             return train(options, chosen, world, console, dry_run)
-    except FacadegenError as error:
-        console.print(f"training.fit: {error}", highlight=False, markup=False, soft_wrap=True)
-        return 2
     except OSError as error:
-        problem = TrainingError(f"cannot be written: {error.strerror}", error.filename or run_dir)
-        console.print(f"training.fit: {problem}", highlight=False, markup=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        problem = f"cannot be written: {error.strerror or error}"
+        raise OutputError(problem, error.filename or options.run) from error
 
 
 def train(options: FitOptions, device: torch.device, world: World, console: Console, dry_run: bool) -> int:
@@ -206,7 +206,8 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
         begin(trainer, options, start)
     if options.generator_rate is not None:
         trainer.rates["generator"] = options.generator_rate
-    origin = Origin(data.fingerprint(material.train), [source_commit()], start)
+    classes = material.label_set.classes
+    origin = Origin(data.fingerprint(material.train), classes, [source_commit()], start)
     resume(trainer, options, origin, world)
     stop = stop_on_signals()
     samples = make_samples(material, options, recipe.settings)
@@ -429,5 +430,10 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 data or run unusable, 2 usage, weights or output unusable, 130 stopped."""
+    return command.run(app, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(app())
+    sys.exit(main())

@@ -79,8 +79,8 @@ class FitOptions:
         Of the schedule only the part that lies behind: a run may be shortened or lengthened on its way.
         """
         names = ("recipe", "batch_size", "size_px", "large_fraction", "seed")
-        schedule = self.schedule
-        behind = [(schedule.factor(step), schedule.settled(step)) for step in range(done)]
+        schedule, settles = self.schedule, RECIPES[self.recipe].settings.settles
+        behind = [(schedule.factor(step), settles and schedule.settled(step)) for step in range(done)]
         told = hashlib.sha256(repr(behind).encode()).hexdigest()
         rate = {} if self.generator_rate is None else {"generator_rate": self.generator_rate}
         return {name: getattr(self, name) for name in names} | rate | {"schedule": told}

@@ -1,6 +1,7 @@
 """Pretrained networks: a run may start from those of a weights file, or of another run, not random ones."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,20 +58,24 @@ def read_pretrained(path: Path, label_set: LabelSet) -> Pretrained:
 
     Raises:
         WeightsError: neither of them, or a damaged one.
-        TrainingError: a checkpoint of another version, or weights without a parser or for other classes.
+        TrainingError: a checkpoint of another version, or networks for other classes.
     """
     if _is_checkpoint(path):
-        return _read_run(path)
+        return _read_run(path, label_set)
     card = read_card(path)
-    if card.label_set.classes != label_set.classes:
-        has, expected = (", ".join(names) for names in (card.label_set.classes, label_set.classes))
-        raise TrainingError(f"has the classes {has}; the data has {expected}", path)
+    _check_classes(card.label_set.classes, label_set, path)
     state = torchscript.read(path, card).state_dict()
     generator, parser = (
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         for prefix in ("network.", "parser.")
     )
     return PretrainedWeights(checksum(path), card.training, generator, parser)
+
+
+def _check_classes(classes: Sequence[str], label_set: LabelSet, path: Path) -> None:
+    if tuple(classes) != label_set.classes:
+        has, expected = (", ".join(names) for names in (classes, label_set.classes))
+        raise TrainingError(f"has the classes {has}; the data has {expected}", path)
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -82,10 +87,11 @@ def _is_checkpoint(path: Path) -> bool:
     return "data.pkl" in names and not any(name.startswith("code/") for name in names)
 
 
-def _read_run(path: Path) -> PretrainedRun:
+def _read_run(path: Path, label_set: LabelSet) -> PretrainedRun:
     state = checkpoint.load(path)
     assert state is not None, "the file was there"
     options, trainer = state["options"], state["trainer"]
+    _check_classes(options["classes"], label_set, path)
     training = {
         "recipe": options["recipe"],
         "steps": trainer["done"],
