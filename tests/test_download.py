@@ -219,7 +219,7 @@ def test_wrong_content_is_told_and_not_kept(
 ) -> None:
     site.body = b"<!DOCTYPE html><title>Please log in</title>"
     assert run(site, tmp_path) == 1
-    assert "no tar archive" in capsys.readouterr().err
+    assert "no tar.gz archive" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -302,6 +302,16 @@ def test_archive_that_unpacks_to_too_much_is_refused(
 ) -> None:
     monkeypatch.setattr(download, "MAX_UNPACKED_BYTES", 1000)
     (tmp_path / "a.tar.gz").write_bytes(archive())
+    assert run(None, tmp_path / "to", "--from", str(tmp_path / "a.tar.gz")) == 1
+    assert "unpacks to more than" in capsys.readouterr().err
+
+
+def test_headers_count_among_what_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """tarfile reads a long name whole, before it tells of any member."""
+    monkeypatch.setattr(download, "MAX_UNPACKED_BYTES", 1_000_000)
+    (tmp_path / "a.tar.gz").write_bytes(pack(pictures(), extra=(tarfile.TarInfo("x" * 2_000_000),)))
     assert run(None, tmp_path / "to", "--from", str(tmp_path / "a.tar.gz")) == 1
     assert "unpacks to more than" in capsys.readouterr().err
 
