@@ -328,8 +328,21 @@ def test_what_cannot_work_is_one_line(
     else:
         out.write_text("")
     assert run(data, weights, out, cache, *more) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    shown = capsys.readouterr()
+    errors = [line for line in shown.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and told in errors[0]
+    assert not shown.out, "before anything is scored"
+
+
+def test_a_card_that_cannot_be_written_costs_no_scores(
+    data: Path, weights: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, scores: object) -> None:
+        raise TrainingError("weights cannot be written: Read-only file system", path)
+
+    monkeypatch.setattr(evaluate, "record_scores", refuse)
+    assert run(data, weights, tmp_path / "out", cache, "--card") == 1
+    assert json.loads((tmp_path / "out" / evaluate.SCORES_NAME).read_text())["rows"]
 
 
 def test_referee_command_says_its_score(

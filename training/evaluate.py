@@ -187,6 +187,18 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
     return Results(options, contestants, exam, rows, styles, referee_file, seconds)
 
 
+def make_folder(out: Path) -> None:
+    """The output folder is there, before minutes are spent on what goes into it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror or error}", out) from error
+
+
 def save(results: Results) -> None:
     """The scores and the contact sheet lie in the output folder.
 
@@ -195,7 +207,6 @@ def save(results: Results) -> None:
     """
     out = results.options.out
     try:
-        out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(results.to_json(), indent=1, allow_nan=False)
         (out / SCORES_NAME).write_text(text + "\n", encoding="utf-8")
         _sheet(results).save(out / SHEET_NAME)
@@ -319,11 +330,14 @@ def main_command(
         cache or default_cache(),
         device,
     )
+    make_folder(out)
     results = evaluate(options, Console(stderr=True))
     tables.show(results.rows, results.styles)
-    if card:
-        record(results)
-    save(results)
+    try:
+        if card:
+            record(results)
+    finally:  # a file that cannot be written costs no scores; they name the weights as they are now
+        save(results)
     print(f"{out / SCORES_NAME} and {out / SHEET_NAME} written, {results.seconds / 60:.1f} minutes")
 
 
