@@ -43,30 +43,24 @@ def prepare(out_root: Path) -> None:
         raise OutputError(f"cannot be written to ({error.strerror})", out_root) from error
 
 
-def changed_ns(source: Path) -> int:
+def last_changed_ns(source: Path) -> int:
     """When a file became what it is: was written, moved here, copied with its old date, or linked anew.
 
-    Raises:
-        OSError: there is no such file.
+    0 for a file that is gone by now, or not for us to look at.
     """
-    stats = [source.lstat()]
-    if stat.S_ISLNK(stats[0].st_mode):
-        stats.append(source.stat())
+    try:
+        stats = [source.lstat()]
+        if stat.S_ISLNK(stats[0].st_mode):
+            stats.append(source.stat())
+    except OSError:
+        return 0
     times_ns = [each.st_mtime_ns for each in stats]
     if os.name == "posix":  # elsewhere st_ctime is the time of creation
         times_ns += [each.st_ctime_ns for each in stats]
     return max(times_ns)
 
 
-def last_changed_ns(source: Path) -> int:
-    """As `changed_ns`, but 0 for a file that is gone by now, or not for us to look at."""
-    try:
-        return changed_ns(source)
-    except OSError:
-        return 0
-
-
-def state_of(target: Path, provenance: str, source_changed_ns: int) -> State:
+def state_of(target: Path, provenance: str) -> State:
     """Whether an output can stay ("current"), is to be made ("outdated"), or not ours ("foreign")."""
     try:
         status = target.stat()
@@ -79,11 +73,11 @@ def state_of(target: Path, provenance: str, source_changed_ns: int) -> State:
         return "foreign" if os.path.exists(target) else "outdated"  # noqa: PTH110 - exists() may raise
     if found == "":
         return "foreign"
-    return "current" if found == provenance and status.st_mtime_ns >= source_changed_ns else "outdated"
+    return "current" if found == provenance else "outdated"
 
 
-def write(target: Path, data: bytes, out_root: Path, made_ns: int) -> None:
-    """Puts a file into place in one step, dated `made_ns`, when its input was read; makes folders as needed.
+def write(target: Path, data: bytes, out_root: Path) -> None:
+    """Puts a file into place in one step; makes folders as needed.
 
     Not synced to the disk, which is slow: after a power cut a file may be empty, and `state_of` sees that.
 
@@ -97,7 +91,6 @@ def write(target: Path, data: bytes, out_root: Path, made_ns: int) -> None:
     _unfinished.add(temp)
     try:
         _write_new(temp, data, out_root)
-        os.utime(temp, ns=(made_ns, made_ns))
         temp.replace(target)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -31,7 +31,6 @@ Pixels = npt.NDArray[np.uint8]
 GPU_BATCH_SIZE = 32
 CPU_BATCH_SIZE = 1  # or a lot of the generator's: in larger batches some would wait for others to be done
 MAX_CPUS = 16  # each that makes pictures holds all that the network makes of them
-CLOCK_TICK_NS = 20_000_000  # files are stamped by a coarser clock, which may be this much behind
 SIZES_PX = range(16, 16385)  # of the shorter side
 
 
@@ -204,7 +203,6 @@ class _Piece:
     job: Job
     variant: int
     provenance: str
-    read_ns: int
     classes: Pixels
     colors: npt.NDArray[np.float32]
     shape: tuple[int, int]
@@ -223,7 +221,6 @@ class _Line:
 
     def read(self, job: Job) -> list[_Piece]:
         self.started[job] = time.monotonic()
-        read_ns = max(time.time_ns() - CLOCK_TICK_NS, output.changed_ns(job.source))
         # Read once: what is made counts as made of what was decoded, should the file change meanwhile.
         data = read_file(job.source, labels.MAX_PIXELS)
         provenances = self._settings.provenances(data)
@@ -237,7 +234,6 @@ class _Line:
                 job,
                 variant,
                 provenances[variant],
-                read_ns,
                 padded,
                 colors[variant],
                 classes.shape,
@@ -258,7 +254,7 @@ class _Line:
             painted = labels.render(piece.classes[:height, :width], self._palette(piece.kind))
             facade = np.hstack([painted, facade])
         data = encode(np.ascontiguousarray(facade), self._settings.encoding, piece.provenance)
-        output.write(piece.job.targets[piece.variant], data, piece.job.out_root, piece.read_ns)
+        output.write(piece.job.targets[piece.variant], data, piece.job.out_root)
 
     def _palette(self, kind: str) -> Palette:
         named = [palette for palette in self._label_set.palettes if palette.name == kind]
@@ -269,12 +265,11 @@ def _states(job: Job, settings: Settings) -> list[output.State]:
     if not any(map(os.path.lexists, job.targets)):
         return ["outdated"]
     try:
-        changed_ns = output.changed_ns(job.source)
         provenances = settings.provenances(read_file(job.source, labels.MAX_PIXELS))
-    except (OSError, LabelMapError):
+    except LabelMapError:
         return ["outdated"]  # decoding will say what is wrong with it
     return [
-        output.state_of(target, provenance, changed_ns)
+        output.state_of(target, provenance)
         for target, provenance in zip(job.targets, provenances, strict=True)
     ]
 

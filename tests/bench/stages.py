@@ -58,7 +58,7 @@ def _stages_ms(
         picture = clock("generate", made_by.generate, *lot)[0]
         data = clock("encode", encode, picture, Encoding(), provenance)
         # A new file each time: replacing one deletes the old, and ext4 is slow to find room after that.
-        clock("write", output.write, target / f"{number}.png", data, target, time.time_ns())
+        clock("write", output.write, target / f"{number}.png", data, target)
     ms = {stage: statistics.median(values) for stage, values in clock.taken.items()}
     return ms | {"generate": ms["generate"] / generator.CPU_LOT}
 
