@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from facadegen.errors import LabelMapError, UsageError
+from facadegen.picture import open_regular
 from facadegen.png import png_bytes
 
 DEFAULT_QUALITY = 90
@@ -28,6 +29,7 @@ _READERS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
     b"RIF": WebPImagePlugin.WebPImageFile,
 }
+_MAX_BYTES = 2**29  # more than any facade beside its label map has
 _HEAD_BYTES = 4096  # PNG and JPEG say early in the file who made it
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
 _JPEG_END = b"\xff\xd9"
@@ -85,14 +87,16 @@ def read_provenance(path: Path) -> str | None:
     Raises:
         OSError: there is no such file, or it may not be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > _MAX_BYTES:  # Pillow would read it whole, were it to say so
+            return ""
         head = file.read(_HEAD_BYTES)
         if not head.strip(b"\0"):  # what a power cut may leave of a file
             return None
-        unknown = None if _SOFTWARE.encode() in head else ""
         reader = _READERS.get(head[:3])
         if reader is None:
-            return unknown
+            return ""
+        unknown = None if _SOFTWARE.encode() in head else ""
         file.seek(0)
         try:
             with reader(file) as image:

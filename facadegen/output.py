@@ -63,11 +63,8 @@ def last_changed_ns(source: Path) -> int:
 def state_of(target: Path, provenance: str) -> State:
     """Whether an output can stay ("current"), is to be made ("outdated"), or not ours ("foreign")."""
     try:
-        status = target.stat()
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(target.stat().st_mode):
             return "outdated"  # writing will say what is wrong
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
-            return "foreign"
         found = read_provenance(target)
     except OSError:  # absent, or not for us to read
         return "foreign" if os.path.exists(target) else "outdated"  # noqa: PTH110 - exists() may raise

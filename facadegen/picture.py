@@ -1,6 +1,8 @@
 """Picture files as arrays of pixels; what is wrong with one is a LabelMapError, no crash and no warning."""
 
+import errno
 import io
+import os
 import re
 import stat
 import threading
@@ -119,12 +121,11 @@ def read_file(source: Path | BinaryIO, max_pixels: int) -> bytes:
     max_bytes = max_pixels * _BYTES_PER_PX + _METADATA_BYTES
     try:
         if isinstance(source, Path):
-            status = source.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise LabelMapError("is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file")
-            with source.open("rb") as stream:
+            if source.is_dir():
+                raise LabelMapError("is a folder")
+            with open_regular(source) as stream:
                 # No more than there is: Python would fetch memory for all it is asked for.
-                data = stream.read(min(status.st_size, max_bytes) + 1)
+                data = stream.read(min(os.fstat(stream.fileno()).st_size, max_bytes) + 1)
         else:
             if source.seekable():
                 source.seek(0)
@@ -136,6 +137,23 @@ def read_file(source: Path | BinaryIO, max_pixels: int) -> bytes:
     if len(data) > max_bytes:
         raise LabelMapError(f"is larger than {max_bytes // 2**20} MiB, the most that is read")
     return data
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, open to be read; opening a pipe that lies in its place would wait for its other end.
+
+    Raises:
+        OSError: there is none, or it may not be read.
+    """
+    file = open(path, "rb", opener=_at_once)  # noqa: SIM115 - Path.open() takes no opener
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "no regular file")
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager

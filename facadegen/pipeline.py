@@ -301,8 +301,6 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
     # torch's is a RuntimeError, and torch is not imported here.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return FacadegenError("needs more memory than there is", job.source)
-    if isinstance(error, OSError) and error.strerror:
-        return LabelMapError(f"cannot be read ({error.strerror})", job.source)
     return FacadegenError(f"unexpected {type(error).__name__}: {error}", job.source)
 
 

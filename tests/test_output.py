@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facadegen import output
+from facadegen import output, picture
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import OutputError
 
@@ -139,15 +139,29 @@ def test_up_to_date_is_made_alike_whatever_the_dates(tmp_path: Path) -> None:
 
 def test_what_cannot_be_told_is_not_ours(tmp_path: Path) -> None:
     target = tmp_path / "a.png"
-    for data in (b"GIF89a, say", b"\x89PNG\r\n\x1a\n, cut short", b"RIFF\0\0\0\0WEBPVP8X and what not"):
+    for data in (
+        b"GIF89a, say",
+        b"II*\0, a TIFF about facadegen",
+        b"\x89PNG\r\n\x1a\n, cut short",
+        b"RIFF\0\0\0\0WEBPVP8X and what not",
+    ):
         target.write_bytes(data)
         assert output.state_of(target, LINE) == "foreign"
+
+
+def test_a_file_that_is_huge_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.webp").open("wb") as file:
+        file.write(b"RIFF\0\0\0\x20WEBPVP8 facadegen")
+        file.truncate(2**29 + 8)
+    assert output.state_of(tmp_path / "a.webp", LINE) == "foreign"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_in_the_way_keeps_nobody_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     assert output.state_of(tmp_path / "a.png", LINE) == "foreign"
+    with pytest.raises(OSError, match="no regular file"):
+        picture.open_regular(tmp_path / "a.png")
 
 
 def encode_foreign() -> bytes:
