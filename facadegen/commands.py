@@ -38,14 +38,15 @@ def make_batch(in_path: Path, out_path: Path, options: Options) -> int:
             report.fail(problem)
         if not plan.jobs and not plan.problems:
             report.note(f"{in_path}: no label maps here ({', '.join(sorted(discover.INPUT_SUFFIXES))})")
-        to_run, settled = sort_out(plan.jobs, settings)
+        to_run, settled = sort_out(takewhile(lambda _: not stop.is_set(), plan.jobs), settings)
         for outcome in settled:
             report.add(outcome)
         if to_run and not stop.is_set():
             report.begin("loading the generator")
             pipeline = _pipeline(options, settings)
             output.prepare(plan.out_root)
-            output.clean_leftovers({target.parent for job in to_run for target in job.targets})
+            folders = {target.parent for job in to_run for target in job.targets}
+            output.clean_leftovers(folders, plan.out_root)
             report.start_clock()
             for outcome in pipeline.run(to_run, stop):
                 report.add(outcome)
@@ -71,7 +72,7 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
     with stop_on_signals(output.abandon) as stop, report:
         pipeline = _pipeline(options, settings)
         output.prepare(out_root)
-        output.clean_leftovers(Path(folder) for folder, _, _ in os.walk(out_root))
+        output.clean_leftovers((Path(folder) for folder, _, _ in os.walk(out_root)), out_root)
         rule = Rule.between(directory, out_root)
         watcher = Watcher(
             directory, rule.takes, watch_options, stop, is_entered=rule.enters, on_event=report.event

@@ -23,10 +23,11 @@ _TEMP_PATTERN = re.compile(r"\.facadegen-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
 _TEMP_MAX_AGE_S = 3600  # one lives for milliseconds; an hour old, it is nobody's
 
 _unfinished: set[Path] = set()  # the temp files this process is writing
+_places: dict[Path, Path] = {}  # where output folders were when they were prepared
 
 
 def prepare(out_root: Path) -> None:
-    """Makes the output folder and proves that it can be written to.
+    """Makes the output folder and proves that it can be written to; a link later in its place leads out.
 
     Raises:
         OutputError: it cannot be made, is no folder, or takes no file.
@@ -36,6 +37,7 @@ def prepare(out_root: Path) -> None:
         probe = out_root / _temp_name()
         probe.touch(exist_ok=False)
         probe.unlink()
+        _places[out_root] = Path(os.path.realpath(out_root))
     except FileExistsError as error:
         what = "is a link to nothing" if not out_root.exists() else "is a file"
         raise OutputError(f"{what}; a folder is needed for the facades", out_root) from error
@@ -82,7 +84,7 @@ def write(target: Path, data: bytes, out_root: Path) -> None:
         OutputError: it cannot be written, or a link would lead it out of the output folder.
     """
     folder = target.parent
-    if folder != out_root and not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(out_root)):
+    if not _is_inside(folder, out_root):
         raise OutputError("a link leads out of the output folder here", folder)
     temp = folder / _temp_name()
     _unfinished.add(temp)
@@ -97,10 +99,15 @@ def write(target: Path, data: bytes, out_root: Path) -> None:
         _unfinished.discard(temp)
 
 
-def clean_leftovers(folders: Iterable[Path]) -> int:
-    """Deletes the temp files that killed runs left in these folders and counts them; live ones stay."""
+def clean_leftovers(folders: Iterable[Path], out_root: Path) -> int:
+    """Deletes the temp files that killed runs left in these folders and counts them; live ones stay.
+
+    Folders to which a link leads out of the output folder are left alone.
+    """
     cleaned = 0
     for folder in folders:
+        if not _is_inside(folder, out_root):
+            continue
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 if (match := _TEMP_PATTERN.fullmatch(entry.name)) and _is_leftover(entry, *match.groups()):
@@ -114,6 +121,11 @@ def abandon() -> None:
     for temp in list(_unfinished):
         with contextlib.suppress(OSError):
             temp.unlink()
+
+
+def _is_inside(folder: Path, out_root: Path) -> bool:
+    place = _places.get(out_root) or Path(os.path.realpath(out_root))
+    return Path(os.path.realpath(folder)).is_relative_to(place)
 
 
 def _write_new(path: Path, data: bytes, out_root: Path) -> None:

@@ -141,9 +141,7 @@ def sort_out(jobs: Iterable[Job], settings: Settings) -> tuple[list[Job], list[O
     for job in jobs:
         states = _states(job, settings)
         if "foreign" in states:
-            target = job.targets[states.index("foreign")]
-            problem = "exists and was not made by facadegen; --overwrite replaces it"
-            settled.append(Outcome(job, "failed", error=OutputError(problem, target)))
+            settled.append(Outcome(job, "failed", error=_in_the_way(job.targets[states.index("foreign")])))
         elif all(state == "current" for state in states):
             settled.append(Outcome(job, "current"))
         else:
@@ -254,11 +252,19 @@ class _Line:
             painted = labels.render(piece.classes[:height, :width], self._palette(piece.kind))
             facade = np.hstack([painted, facade])
         data = encode(np.ascontiguousarray(facade), self._settings.encoding, piece.provenance)
-        output.write(piece.job.targets[piece.variant], data, piece.job.out_root)
+        target = piece.job.targets[piece.variant]
+        # Once more: it may have come since the jobs were sorted out.
+        if not self._settings.overwrite and output.state_of(target, piece.provenance) == "foreign":
+            raise _in_the_way(target)
+        output.write(target, data, piece.job.out_root)
 
     def _palette(self, kind: str) -> Palette:
         named = [palette for palette in self._label_set.palettes if palette.name == kind]
         return (named or self._label_set.palettes)[0]  # an index map has no colors of its own
+
+
+def _in_the_way(target: Path) -> OutputError:
+    return OutputError("exists and was not made by facadegen; --overwrite replaces it", target)
 
 
 def _states(job: Job, settings: Settings) -> list[output.State]:

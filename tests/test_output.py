@@ -77,6 +77,27 @@ def test_links_do_not_lead_out_of_the_output_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere" / "deep").exists()
 
 
+def test_a_link_in_the_place_of_the_output_folder_leads_out(tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    output.prepare(out)
+    elsewhere.mkdir()
+    out.rename(tmp_path / "before")
+    out.symlink_to(elsewhere)
+    with pytest.raises(OutputError, match="leads out of the output folder"):
+        output.write(out / "a.png", PNG, out)
+    assert listing(elsewhere) == set()
+
+
+def test_leftovers_elsewhere_are_none_of_ours(tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (out, elsewhere):
+        folder.mkdir()
+        (folder / temp_name(dead_pid())).touch()
+    (out / "link").symlink_to(elsewhere)
+    assert output.clean_leftovers([out, out / "link"], out) == 1
+    assert len(listing(elsewhere)) == 1
+
+
 def test_an_output_folder_that_is_a_link_itself_is_fine(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to("real")
@@ -190,7 +211,7 @@ def test_leftovers_of_killed_runs_are_cleaned_and_nothing_else(tmp_path: Path) -
     old = tmp_path / temp_name(os.getppid(), "11111111")
     old.touch()
     os.utime(old, (0, 0))
-    assert output.clean_leftovers([tmp_path, tmp_path / "none"]) == 3
+    assert output.clean_leftovers([tmp_path, tmp_path / "none"], tmp_path) == 3
     assert listing(tmp_path) == kept
 
 
