@@ -176,7 +176,7 @@ class Generator:
         chooser = resolve_style(wanted, self, variants=variant + 1)
         source = Path(label_map) if isinstance(label_map, str | Path) else _as_file(label_map)
         decoded = decode(source, self.card.label_set)
-        chosen = chooser.choose(decoded.classes, variant)
+        chosen = chooser.choose_variants(decoded.classes, variant + 1)[variant]
         return Image.fromarray(self.generate(decoded.classes[None], chosen[None])[0])
 
     @cached_property

@@ -226,7 +226,7 @@ class _Line:
         classes = _resized(label_map.classes, self._settings.size_px)
         padded = _padded(classes, self.generator.card.stride)
         # Before resizing: a label map keeps its colors at any --size.
-        colors = [self._chooser.choose(label_map.classes, variant) for variant in range(len(job.targets))]
+        colors = self._chooser.choose_variants(label_map.classes, len(job.targets))
         return [
             _Piece(
                 job,

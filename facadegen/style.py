@@ -64,23 +64,28 @@ class ColorChooser:
     seed: int | None
     unpainted: frozenset[int]
 
-    def choose(self, classes: npt.NDArray[np.uint8], variant: int = 0) -> Colors:
-        """The class colors (K, 3) for a label map (H, W); the same map and variant have the same colors.
+    def choose(self, classes: npt.NDArray[np.uint8]) -> Colors:
+        """The class colors (K, 3) for a label map (H, W); the same map has the same colors."""
+        return self.choose_variants(classes, 1)[0]
 
-        Variant 0 is the one to make if only one is made; each next one is the color set that differs
-        most from all before it.
+    def choose_variants(self, classes: npt.NDArray[np.uint8], count: int) -> list[Colors]:
+        """The class colors (K, 3) of so many variants of a label map (H, W); fewer are the first of more.
+
+        The first is the one to make if only one is made; each next one is the color set that differs most
+        from all before it.
         """
         if self.reference is not None:
-            colors = self.reference.copy()
+            variants = [self.reference.copy() for _ in range(count)]
         else:
             number = _content_hash(classes) if self.seed is None else self.seed
-            chosen = number % len(self.color_sets)
-            if variant:
-                chosen = _far_apart(self.color_sets, chosen, self._weights(classes), variant + 1)[variant]
-            colors = self.color_sets[chosen].copy()
-        for class_id, color in self.by_hand.items():
-            colors[class_id] = color
-        return colors
+            chosen = [number % len(self.color_sets)]
+            if count > 1:
+                chosen = _far_apart(self.color_sets, chosen[0], self._weights(classes), count)
+            variants = [self.color_sets[index].copy() for index in chosen]
+        for colors in variants:
+            for class_id, color in self.by_hand.items():
+                colors[class_id] = color
+        return variants
 
     def _weights(self, classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """How much each class (K,) tells two facades of this map apart."""

@@ -5,12 +5,13 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from facadegen import labels, pipeline
+from facadegen import labels, pipeline, style
 from facadegen.discover import Job, Naming, plan
 from facadegen.encoding import Encoding
 from facadegen.errors import UsageError
@@ -153,6 +154,17 @@ def test_variants_differ_and_keep_their_colors(
     assert min(differences) > 5
     make(jobs_of(maps, tmp_path / "two", variants=2), tiny_generator, Settings(tiny_weights, variants=2))
     assert contents(tmp_path / "two").items() < made.items()
+
+
+def test_the_colors_of_all_variants_of_a_map_are_chosen_at_once(
+    maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose = Mock(wraps=style._far_apart)
+    monkeypatch.setattr(style, "_far_apart", choose)
+    jobs = plan(maps / "0" / "0.png", tmp_path / "out", Naming(variants=9)).jobs
+    (outcome,) = make(jobs, tiny_generator, Settings(tiny_weights, variants=9))
+    assert outcome.status == "made"
+    assert choose.call_count == 1
 
 
 def test_size_is_the_shorter_side_and_changes_no_colors(

@@ -194,10 +194,8 @@ class Exam:
             return {}
         classes = self.val.classes[self.val.spread(N_VARIED_MAPS)]
         chooser = resolve_style(Style(), generator, variants)
-        made = [
-            make(generator, classes, np.stack([chooser.choose(one, variant) for one in classes]))
-            for variant in range(variants)
-        ]
+        chosen = np.stack([chooser.choose_variants(one, variants) for one in classes], axis=1)
+        made = [make(generator, classes, colors) for colors in chosen]
         apart = [self.bench.distances(one, other) for one, other in combinations(made, 2)]
         return {"diversity": metrics.mean_estimate(np.mean(apart, axis=0), self.seed)}
 
