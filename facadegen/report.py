@@ -47,6 +47,7 @@ class BatchReport:
         self._pictures = 0
         self._failures: list[FacadegenError] = []
         self._began_s = self._told_s = clock()
+        self._settled = 0  # jobs that were done before the clock was started
         self._progress = _Bars(
             TextColumn("{task.completed}/{task.total}", markup=False, table_column=_one_line()),
             BarColumn(bar_width=20),
@@ -88,6 +89,7 @@ class BatchReport:
     def start_clock(self) -> None:
         """From here on, speed is measured."""
         self._began_s = self._told_s = self._clock()
+        self._settled = self._done
 
     def add(self, outcome: Outcome) -> None:
         """Counts and shows what became of one label map."""
@@ -132,10 +134,12 @@ class BatchReport:
         if self._quiet or self._is_live or now_s - self._told_s < PLAIN_INTERVAL_S:
             return
         self._told_s = now_s
-        speed = self._pictures / (now_s - self._began_s)
-        left = f", about {duration((self._total - self._done) / speed)} left" if speed else ""
+        took_s = now_s - self._began_s
+        # Failed ones take their time, too, and one label map may make many pictures.
+        left_s = (self._total - self._done) * took_s / (self._done - self._settled)
         failed = f", {self._counts['failed']} failed" if self._counts["failed"] else ""
-        say(f"{self._done}/{self._total}, {speed:.1f} pictures/s{left}{failed}")
+        speed = f"{self._pictures / took_s:.1f} pictures/s"
+        say(f"{self._done}/{self._total}, {speed}, about {duration(left_s)} left{failed}")
 
 
 class WatchReport:

@@ -92,8 +92,24 @@ def test_progress_comes_as_lines_where_there_is_no_terminal(capsys: Captured) ->
             report.add(failed("b.png") if number == 7 else Outcome(job(), "made", 0.1))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "101/1000, 10.0 pictures/s, about 1 min 30 s left, 1 failed",
+        "101/1000, 10.0 pictures/s, about 1 min 29 s left, 1 failed",
         "201/1000, 10.0 pictures/s, about 1 min 20 s left, 1 failed",
+    ]
+
+
+def test_the_time_left_goes_by_what_is_done_a_second_however_it_ended(capsys: Captured) -> None:
+    clock = Clock()
+    with BatchReport(110, clock=clock) as report:
+        for _ in range(10):
+            report.add(Outcome(job(), "current"))  # before the clock starts
+        report.begin("loading")
+        report.start_clock()
+        for number in range(20):
+            clock.now_s += 1
+            report.add(failed("b.png") if number >= 10 else Outcome(job(variants=4), "made", 1.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "20/110, 4.0 pictures/s, about 1 min 30 s left",
+        "30/110, 2.0 pictures/s, about 1 min 20 s left, 10 failed",
     ]
 
 
