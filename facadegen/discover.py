@@ -2,10 +2,14 @@
 
 Files may be links: what a link points to is read, wherever it lies, and never changed. Folders that are
 links are not entered, so nothing loops and no way leads out of the input tree; `Plan.links` names them.
+
+Some disks do not tell upper from lower case, or the ways to encode an accent. They are asked about what is
+there; of what is still to be made, names that such a disk would take for one count as one.
 """
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +95,8 @@ def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
     return Job(source, _targets(folder / source.stem, naming), out_root)
 
 
-def same_folder(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one folder, by whatever names; either may be absent."""
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file or folder, by whatever names; either may be absent."""
     try:
         return one.samefile(other)  # on some disks, drops and Drops are the same
     except OSError:
@@ -122,7 +126,8 @@ def target_in(job: Job, place: Path | None) -> Path | None:
     """
     if place is None:
         return None
-    return next((target for target in job.targets if target.is_relative_to(place)), None)
+    depth = len(place.parts)
+    return next((target for target in job.targets if _is_one(Path(*target.parts[:depth]), place)), None)
 
 
 def own_target(job: Job) -> Path | None:
@@ -130,7 +135,7 @@ def own_target(job: Job) -> Path | None:
     if not _is_link(job.source):
         return None
     own = _real(job.source)
-    return next((target for target in job.targets if _real(target.parent) / target.name == own), None)
+    return next((target for target in job.targets if _is_one(_real(target.parent) / target.name, own)), None)
 
 
 def is_folder(path: Path) -> bool:
@@ -143,17 +148,18 @@ class Rule:
     """Which files of a tree are inputs, told by their names in it alone: it works on files still to come.
 
     An input is named like a picture; nothing hidden is one (temp files are), and nothing in the output
-    folder, whose name in the tree is `out_name`, None where it lies elsewhere. Names are relative, as text: a
-    watcher asks about every file again and again.
+    folder, whose name in the tree is `out_name`, None where it lies elsewhere. Names are those in `root`, as
+    text: a watcher asks about every file again and again.
     """
 
+    root: Path
     out_name: str | None
 
     @classmethod
     def between(cls, root: Path, out_root: Path) -> "Rule":
         """The rule for a tree and its output folder, wherever that lies."""
         below = _relative(out_root, root)
-        return cls(None if below is None else str(below))
+        return cls(root, None if below is None else str(below))
 
     def takes(self, name: str) -> bool:
         """Whether a file is an input."""
@@ -163,13 +169,20 @@ class Rule:
         """Whether a folder may hold inputs."""
         if name.startswith(".") or f"{os.sep}." in name:
             return False
-        return self.out_name is None or not f"{name}{os.sep}".startswith(f"{self.out_name}{os.sep}")
+        if self.out_name is None:
+            return True
+        depth = self.out_name.count(os.sep) + 1
+        top = os.sep.join(name.split(os.sep, depth)[:depth])  # noqa: PTH118 - names in the tree are text
+        # Text first: nearly all names differ in that already.
+        return _folded(top) != _folded(self.out_name) or not _is_one(
+            self.root / top, self.root / self.out_name
+        )
 
 
 def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
     if out_root.suffix.lower() in INPUT_SUFFIXES and not is_folder(out_root):
         raise UsageError(f"is named like a picture, but {root} is a folder and needs a folder", out_root)
-    if same_folder(root, out_root):
+    if same_file(root, out_root):
         raise UsageError("is the folder of the label maps; name another one for the facades", out_root)
     problems: list[FacadegenError] = []
     links: list[Path] = []
@@ -237,21 +250,27 @@ def _walk(root: Path, rule: Rule, problems: list[FacadegenError], links: list[Pa
 
 def _refuse_collisions(jobs: tuple[Job, ...]) -> None:
     """Raises UsageError where two inputs share an output or an output would replace an input."""
-    makers: dict[str, Path] = {}
+    makers: dict[str, tuple[Path, Path]] = {}
     folders: dict[Path, Path] = {}
     for job in jobs:
         for target in job.targets:
-            other = makers.setdefault(os.path.normcase(target), job.source)
+            twin, other = makers.setdefault(_folded(target), (target, job.source))
             if other != job.source:
+                same = "" if twin == target else f" (some disks take {twin} for the same name)"
                 raise UsageError(
-                    f"would be made from both {other} and {job.source}; rename one of them", target
+                    f"would be made from both {other} and {job.source}{same}; rename one of them", target
                 )
-    sources = {_located(job.source, folders): job.source for job in jobs}
-    sources |= {_real(job.source): job.source for job in jobs if _is_link(job.source)}
+    sources: dict[str, list[tuple[Path, Path]]] = {}
+    for job in jobs:
+        places = [_located(job.source, folders), *([_real(job.source)] if _is_link(job.source) else [])]
+        for place in places:
+            sources.setdefault(_folded(place), []).append((place, job.source))
     for job in jobs:
         for target in job.targets:
-            if (hit := sources.get(_located(target, folders))) is not None:
-                raise UsageError(f"is a label map that the facade of {job.source} would replace", hit)
+            located = _located(target, folders)
+            for place, source in sources.get(_folded(located), ()):
+                if _is_one(place, located):
+                    raise UsageError(f"is a label map that the facade of {job.source} would replace", source)
 
 
 def _located(path: Path, folders: dict[Path, Path]) -> Path:
@@ -259,6 +278,16 @@ def _located(path: Path, folders: dict[Path, Path]) -> Path:
     if path.parent not in folders:
         folders[path.parent] = _real(path.parent)
     return folders[path.parent] / path.name
+
+
+def _folded(path: str | Path) -> str:
+    """Equal for paths that some disk takes for one."""
+    return unicodedata.normalize("NFC", os.fspath(path)).casefold()
+
+
+def _is_one(one: Path, other: Path) -> bool:
+    """Whether two names in folders without links are one name on the disk that they are on."""
+    return one == other or (_folded(one) == _folded(other) and same_file(one, other))
 
 
 def _is_another_file(path: Path, source: Path) -> bool:
@@ -285,7 +314,8 @@ def _is_to_read(path: Path) -> bool:
 def _relative(path: Path, root: Path) -> Path | None:
     """Where below `root` a path lies, links resolved; None where it lies elsewhere or is `root` itself."""
     path, root = _real(path), _real(root)
-    return path.relative_to(root) if path != root and path.is_relative_to(root) else None
+    above = next((folder for folder in path.parents if _is_one(folder, root)), None)
+    return None if above is None else path.relative_to(above)
 
 
 def _real(path: Path) -> Path:

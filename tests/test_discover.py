@@ -127,6 +127,42 @@ def test_what_an_input_links_to_is_never_replaced(tmp_path: Path) -> None:
         plan(tmp_path / "in", tmp_path / "out", PNG)
 
 
+@pytest.mark.parametrize(
+    "names", [("a.png", "A.jpg"), ("x/a.png", "X/a.png"), ("\xe9.png", "e\u0301.jpg")], ids=ascii
+)
+def test_names_that_some_disks_take_for_one_are_refused(names: tuple[str, str], tmp_path: Path) -> None:
+    touch(*(tmp_path / "in" / name for name in names))
+    with pytest.raises(UsageError, match=r"made from both .* \(some disks take \S+ for the same name\)"):
+        plan(tmp_path / "in", tmp_path / "out", PNG)
+
+
+def test_a_label_map_is_not_replaced_under_a_name_that_its_disk_takes_for_the_same(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png", tmp_path / "other" / "a.png", tmp_path / "other" / "A.png")
+    assert plan(tmp_path / "a.png", tmp_path / "A.png", PNG).jobs  # not on this disk
+    assert plan(tmp_path / "other" / "a.png", tmp_path / "other" / "A.png", PNG).jobs
+    (tmp_path / "A.png").hardlink_to(tmp_path / "a.png")  # as if it were
+    with pytest.raises(UsageError, match="would replace"):
+        plan(tmp_path / "a.png", tmp_path / "A.png", PNG)
+
+
+def test_an_output_folder_is_known_under_all_names_that_its_disk_takes_for_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "drops" / "a.png", tmp_path / "drops" / "Facades" / "a.png")
+    below = tmp_path / "Drops" / "facades"
+    assert not Rule.between(tmp_path / "drops", below).out_name
+    assert Rule.between(tmp_path / "drops", tmp_path / "drops" / "facades").takes("Facades/a.png")
+    monkeypatch.setattr(Path, "samefile", lambda self, other: f"{self}".lower() == f"{other}".lower())
+    rule = Rule.between(tmp_path / "drops", below)
+    assert not rule.takes("Facades/a.png") and not rule.enters("facades") and rule.takes("facades.png")
+    assert [job.source.name for job in plan(tmp_path / "drops", below, PNG).jobs] == ["a.png"]
+    with pytest.raises(UsageError, match="is the folder of the label maps"):
+        plan(tmp_path / "drops", tmp_path / "Drops", PNG)
+    touch(tmp_path / "drops" / "Drops" / "b.png")
+    with pytest.raises(UsageError, match="would be a label map, too"):
+        plan(tmp_path / "drops", tmp_path, PNG)
+
+
 def test_facades_that_would_be_label_maps_the_next_time_are_refused_the_first(tmp_path: Path) -> None:
     touch(tmp_path / "labels" / "labels" / "b.png", tmp_path / "labels" / "c.png")
     with pytest.raises(UsageError, match="would be a label map, too"):
