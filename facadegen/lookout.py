@@ -12,7 +12,7 @@ from typing import Literal
 
 from facadegen.observing import Inbox, Observation, ObserverFactory, watches_used_up
 
-RESTART_PAUSE_S = 60.0  # an observer that dies again within this time is given up
+RESTART_PAUSE_S = 60.0  # an observer that dies again within this time is replaced only after it
 LIMITS = {
     errno.ENOSPC: "no inotify watches left: raise fs.inotify.max_user_watches or use --poll SECONDS",
     errno.EMFILE: "no inotify instances left: raise fs.inotify.max_user_instances or use --poll SECONDS",
@@ -44,6 +44,7 @@ class Lookout:
         self._identity: tuple[int, int] | None = None  # device and inode of the folder observed or polled
         self._gone = False
         self._died_s = -math.inf
+        self._retry_s = math.inf  # when to try events again
         self._few_watches = False
 
     @property
@@ -69,12 +70,14 @@ class Lookout:
             self._note_gone(error)
             return False
         identity = (found.st_dev, found.st_ino)
-        if identity != self._identity:
+        if identity != self._identity or self.inbox.root_deleted:  # a new folder may get the old inode
             self._note_back()
             self._identity = identity
             self._observe()
         elif self._observation is not None and not self._observation.alive:
             self._replace_observer(now_s)
+        elif now_s >= self._retry_s:
+            self._observe()
         return True
 
     def note_troubles(self, troubles: list[str]) -> None:
@@ -121,6 +124,7 @@ class Lookout:
         self.close()
         self.events_lost = True
         self._few_watches = False
+        self._retry_s = math.inf
         if not self._wants_events:
             self._say("polling", "looking again and again, as asked for")
             return
@@ -138,7 +142,10 @@ class Lookout:
         if now_s - self._died_s < RESTART_PAUSE_S:
             self.close()
             self.events_lost = True
-            self._say("polling", "the observer died again, looking again and again instead")
+            self._retry_s = now_s + RESTART_PAUSE_S
+            self._say(
+                "polling", f"the observer died again, looking again and again for {RESTART_PAUSE_S:g} s"
+            )
         else:
             self._say("died", "the observer died, starting another")
             self._observe()

@@ -46,6 +46,7 @@ class Inbox(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.root = ""  # the watched folder as the observer knows it
+        self.root_deleted = False  # what has its name by now is another folder
         self._news = News()
         self._news_lock = threading.Lock()
         self._arrived = threading.Event()
@@ -92,6 +93,7 @@ class Inbox(logging.Handler):
                     self._news.files.setdefault(source, None)
 
     def _note_folder(self, kind: str, source: str, target: str) -> None:
+        self.root_deleted |= kind == "deleted" and not source
         if kind in ("moved", "deleted") and source:
             self._news.gone_folders.add(source)
         if kind == "moved" and target:
@@ -114,7 +116,7 @@ class Observation:
         others = set(threading.enumerate())
         self._threads: set[threading.Thread] = set()
         # inotify would watch a symbolic link itself, not the folder that it leads to.
-        inbox.root = os.path.realpath(folder)
+        inbox.root, inbox.root_deleted = os.path.realpath(folder), False
         self._observer = make_observer()
         self._inbox = inbox
         for name in _LOGGERS:

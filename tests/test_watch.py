@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watchdog.events import DirDeletedEvent
 
 from facadegen.errors import UsageError
+from facadegen.lookout import RESTART_PAUSE_S
 from facadegen.observing import platform_observer
 from facadegen.watch import MAX_SET, Watcher, WatchEvent, WatchOptions
 
@@ -436,7 +438,7 @@ def test_subfolders_that_got_no_watch_are_polled_until_there_are_watches_again(d
     assert bench.kinds == ["observing", "polling", "observing"]
 
 
-def test_an_observer_that_dies_is_replaced_and_one_that_dies_again_given_up(drops: Path) -> None:
+def test_an_observer_that_dies_is_replaced_and_one_that_dies_again_after_a_pause(drops: Path) -> None:
     bench = Bench(drops, WatchOptions(rescan_s=1000))
     assert bench.settled() == []
     bench.observers[0].die()
@@ -449,6 +451,22 @@ def test_an_observer_that_dies_is_replaced_and_one_that_dies_again_given_up(drop
     assert bench.kinds[3:] == ["polling"]
     (drops / "c.map").write_bytes(b"1")
     assert bench.after(5) + bench.after(1) == ["c.map"]
+    assert bench.after(RESTART_PAUSE_S) == []
+    assert bench.kinds[4:] == ["observing"]
+
+
+def test_a_folder_deleted_and_made_again_within_a_tick_is_another_one_though_its_inode_is_the_same(
+    drops: Path,
+) -> None:
+    bench = Bench(drops, WatchOptions(rescan_s=1000))
+    for name in ("a.map", "b.map", "c.map"):
+        assert bench.settled() == []
+        observer = next(observer for observer in bench.observers if not observer.ended.is_set())
+        observer.handler.dispatch(DirDeletedEvent(observer.path))
+        observer.die()
+        (drops / name).write_bytes(b"1")
+        assert bench.settled() == [name]
+    assert bench.kinds == ["observing", *["back", "observing"] * 3]
 
 
 def test_lost_events_are_said_and_made_up_for(drops: Path) -> None:
