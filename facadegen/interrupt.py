@@ -25,7 +25,8 @@ def stop_on_signals(last_words: Callable[[], None]) -> Iterator[Stop]:
     """A `Stop` that the signals set, while the context lasts; on the second, `last_words` and the end.
 
     A thread of its own does this: a handler would run in the main thread, which may hold the very lock that
-    `Stop.set` needs, or sit in a long call. Outside of the main thread, signals are left alone.
+    `Stop.set` needs, or sit in a long call. Outside of the main thread, signals are left alone, and so is one
+    that the process was started to ignore, as the background jobs of shell scripts are with Ctrl-C.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -36,7 +37,8 @@ def stop_on_signals(last_words: Callable[[], None]) -> Iterator[Stop]:
     listener = threading.Thread(target=_listen, args=(reader, stop, last_words), daemon=True)
     listener.start()
     old_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    old_handlers = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    old_handlers = {number: signal.signal(number, lambda *_: None) for number in heeded}
     try:
         yield stop
     finally:

@@ -1,5 +1,6 @@
 """What the tests share: a tiny weights file, and the generator in it."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from facadegen.generator import Generator, load
 def one_thread() -> None:
     """For networks this tiny, threads would only wait for each other."""
     limit_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_signals() -> None:
+    """In the background of a script Ctrl-C is ignored, by all that the tests start, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from PIL import Image
 from tiny import save_tiny
 
 from facadegen.cli import main
+from facadegen.interrupt import stop_on_signals
 from facadegen.palettes import FACADES
 
 Captured = pytest.CaptureFixture[str]
@@ -412,6 +413,18 @@ def test_a_second_interrupt_ends_at_once(here: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 130
         assert process.stdout.read() == "last words\n"
+
+
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_on_signals(lambda: None) as stop:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.wait(PATIENCE_S)
+        assert stop.exit_code == 128 + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_reader_that_leaves_is_no_traceback(here: Path, tiny_weights: Path) -> None:
