@@ -190,10 +190,11 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
 def _unpack(image: Image.Image, raw_mode: str) -> Picture:
     if image.mode[0] in "IF" or raw_mode.startswith("LA;16"):
         raise LabelMapError("has 16 or more bits of gray per pixel; expected 8 bits per channel")
-    if "transparency" in image.info and image.mode in (
-        "L",
-        "RGB",
-    ):  # one color that stands for "nothing here"
+    step = _GRAY_STEP.get(raw_mode, 1)
+    if "transparency" in image.info and image.mode in ("L", "RGB"):
+        # One color that stands for "nothing here"; gray is given as stored.
+        if step > 1:
+            image.info["transparency"] *= step
         image = image.convert(image.mode + "A")
     if image.mode == "1":
         image = image.convert("L")
@@ -201,7 +202,6 @@ def _unpack(image: Image.Image, raw_mode: str) -> Picture:
         return _unpack_indices(image)
     if image.mode in ("L", "LA"):
         gray = np.array(image.getchannel("L"))
-        step = _GRAY_STEP.get(raw_mode, 1)
         ramp = np.minimum(np.arange(256) * step, 255).astype(np.uint8)
         colors = np.repeat(ramp[:, None], 3, axis=1)
         return Picture(gray // np.uint8(step), colors, _transparent(image), True, False)

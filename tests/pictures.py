@@ -53,11 +53,13 @@ def beside(left: Image.Image, right: Image.Image) -> Image.Image:
     return both
 
 
-def png(size: tuple[int, int], bits: int, color_type: int, lines: Iterable[bytes]) -> io.BytesIO:
-    """A PNG file of lines of packed pixels, such as Pillow does not write."""
+def png(
+    size: tuple[int, int], bits: int, color_type: int, lines: Iterable[bytes], more: bytes = b""
+) -> io.BytesIO:
+    """A PNG file of lines of packed pixels, such as Pillow does not write; `more` chunks come before them."""
     header = struct.pack(">IIBBBBB", *size, bits, color_type, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + line for line in lines))
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    chunks = chunk(b"IHDR", header) + more + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunks)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import GRAY, Array, beside, facade, file_of, painted, photo, png
+from pictures import GRAY, Array, beside, chunk, facade, file_of, painted, photo, png
 from PIL import Image, ImageOps
 
 from facadegen.errors import LabelMapError, UsageError
@@ -133,6 +133,14 @@ def test_index_map_in_four_bits_of_gray() -> None:
     rows = [[0, 1, 2, 3, 11], [11, 10, 9, 8, 7]]
     packed = [bytes([row[0] << 4 | row[1], row[2] << 4 | row[3], row[4] << 4]) for row in rows]
     assert decode(png((5, 2), 4, GRAY, packed)).classes.tolist() == rows
+
+
+@pytest.mark.parametrize(("bits", "nothing"), [(2, 3), (4, 15)])
+def test_gray_of_few_bits_may_have_one_value_for_nothing(bits: int, nothing: int) -> None:
+    rows = [[1, 2, nothing, 1], [2, 1, 1, nothing]]
+    packed = [sum(value << bits * (3 - i) for i, value in enumerate(row)).to_bytes(bits // 2) for row in rows]
+    label_map = decode(png((4, 2), bits, GRAY, packed, chunk(b"tRNS", bytes([0, nothing]))))
+    assert label_map.classes.tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("hidden", [False, True])
