@@ -14,7 +14,7 @@ from facadegen.encoding import Encoding
 from facadegen.errors import LabelMapError, OutputError, UsageError
 from facadegen.interrupt import Stop, stop_on_signals
 from facadegen.options import Options, WatchFlags
-from facadegen.palettes import Color, parse_color
+from facadegen.palettes import Color, LabelSet, parse_color
 from facadegen.pipeline import Outcome, Pipeline, Settings, sort_out
 from facadegen.report import BatchReport, WatchReport
 from facadegen.style import Style
@@ -173,7 +173,9 @@ def _settings(options: Options, picture_format: str) -> Settings:
         weights=weights,
         labels=options.labels,
         size_px=_size_px(options.size),
-        style=Style(options.style, tuple(map(_class_color, options.color)), options.seed),
+        style=Style(
+            options.style, tuple(_class_color(text, label_set) for text in options.color), options.seed
+        ),
         variants=options.variants,
         encoding=Encoding(picture_format, options.quality),
         precision=options.precision,
@@ -201,8 +203,9 @@ def _size_px(text: str) -> int | None:
     return int(text)
 
 
-def _class_color(text: str) -> tuple[str, Color]:
+def _class_color(text: str, label_set: LabelSet) -> tuple[str, Color]:
+    """The class by its own name, whatever case it was asked for in: facades record it."""
     class_name, equals, color = text.partition("=")
     if not equals:
         raise UsageError(f"--color {text}: expected CLASS=COLOR, such as facade=#b5533c")
-    return class_name.strip(), parse_color(color)
+    return label_set.classes[label_set.index_of(class_name.strip())], parse_color(color)

@@ -77,7 +77,7 @@ def encode(picture: npt.NDArray[np.uint8], encoding: Encoding, provenance: str) 
 
 
 def provenance_line(made_from: dict[str, Any]) -> str:
-    """One line of ASCII that is equal exactly where everything that decides the pixels is."""
+    """One line of ASCII, equal exactly where what it was made from is: everything that decides the pixels."""
     return json.dumps({"made_by": _SOFTWARE, **made_from}, sort_keys=True, separators=(",", ":"))
 
 

@@ -18,7 +18,7 @@ from facadegen import labels, output
 from facadegen.conveyor import Conveyor, Stages
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job
-from facadegen.encoding import Encoding, encode, provenance_line
+from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, provenance_line
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
 from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
@@ -79,7 +79,9 @@ class Settings:
             raise UsageError(f"--batch-size {self.batch_size}: choose a number from 1 to 1024")
 
     def provenances(self, label_map: bytes) -> tuple[str, ...]:
-        """Per variant, the line in the file made of these bytes: equal where the same pixels would be made.
+        """Per variant, the line in the file made of these bytes: equal only where the same pixels are made.
+
+        Not wherever: 256 px asked for of a map that has them already are another wish.
 
         Raises:
             UsageError: the weights or the style picture cannot be read.
@@ -111,7 +113,8 @@ class Settings:
             "precision": self.precision,
             "side_by_side": self.side_by_side,
             "format": self.encoding.format,
-            "quality": self.encoding.quality,
+            # The default is the same quality asked for or not; None is what files of such runs have.
+            "quality": None if self.encoding.quality == DEFAULT_QUALITY else self.encoding.quality,
         }
 
 

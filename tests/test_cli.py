@@ -106,6 +106,16 @@ def test_a_tree_to_a_tree_twice(here: Path, run: Run, capsys: Captured) -> None:
     assert states(here / "out") != before
 
 
+def test_the_same_wish_in_other_words_makes_nothing_anew(here: Path, run: Run, capsys: Captured) -> None:
+    save_map(here / "in" / "a.png")
+    assert run("in out --format jpg --color facade=red") == 0
+    capsys.readouterr()
+    assert run("in out --format jpg --color FACADE=#ff0000 --quality 90") == 0
+    assert capsys.readouterr().err == "1 up to date\n"
+    assert run("in out --format jpg --color facade=red --quality 89") == 0
+    assert "1 facade made" in capsys.readouterr().err
+
+
 def test_every_option_at_once(here: Path, run: Run) -> None:
     save_map(here / "in" / "a.png")
     options = "--seed 3 --variants 2 --size 48 --labels pix2pix --format jpg --quality 80 --side-by-side"
