@@ -1,7 +1,7 @@
 """The command line: parses, calls one function of `commands`, returns an exit code.
 
-0 everything made or up to date; 1 some inputs failed; 2 usage, weights or output folder unusable;
-130 interrupted (143 by SIGTERM).
+0 everything made or up to date; 1 some inputs failed; 2 usage, weights or output folder unusable, or an error
+that nobody foresaw; 130 interrupted (143 by SIGTERM); 141 whoever read stdout is gone.
 """
 
 import difflib
