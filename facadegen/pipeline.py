@@ -152,13 +152,6 @@ def sort_out(jobs: Iterable[Job], settings: Settings) -> tuple[list[Job], list[O
     return to_run, settled
 
 
-def run(
-    jobs: Iterable[Job], generator: Maker, settings: Settings, stop: threading.Event | None = None
-) -> Iterator[Outcome]:
-    """One run of a `Pipeline`, for those who have but one set of jobs."""
-    yield from Pipeline(generator, settings).run(jobs, stop)
-
-
 class Pipeline:
     """A generator and settings made ready for any number of runs, one at a time.
 

@@ -57,10 +57,6 @@ class Readiness:
         ] = {}  # of the last hand-out: those that had not held still for settle_s
         self.missed = 0  # files handed out so far that only a rescan told of
 
-    def __len__(self) -> int:
-        """Files known, pending or done."""
-        return len(self._pending.keys() | self._done.keys())
-
     @property
     def pending(self) -> int:
         """Files waiting to hold still."""

@@ -17,7 +17,7 @@ from facadegen.encoding import Encoding
 from facadegen.errors import UsageError
 from facadegen.generator import Generator
 from facadegen.palettes import FACADES
-from facadegen.pipeline import Outcome, Settings, run, sort_out
+from facadegen.pipeline import Outcome, Pipeline, Settings, sort_out
 from facadegen.style import Style
 
 COLORS = np.array(FACADES.palettes[0].colors, np.uint8)
@@ -46,7 +46,7 @@ def make(
     jobs: Iterable[Job], generator: Generator, settings: Settings, out: Path | None = None
 ) -> list[Outcome]:
     (out or next(iter(jobs := list(jobs))).out_root).mkdir(exist_ok=True)
-    return list(run(jobs, generator, settings))
+    return list(Pipeline(generator, settings).run(jobs))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -321,7 +321,7 @@ def test_stopping_leaves_whole_files_only(
     (tmp_path / "out").mkdir()
     stop = threading.Event()
     made = []
-    for outcome in run(jobs, tiny_generator, Settings(tiny_weights, batch_size=1), stop):
+    for outcome in Pipeline(tiny_generator, Settings(tiny_weights, batch_size=1)).run(jobs, stop):
         made.append(outcome.job.targets[0])
         stop.set()
     assert 1 <= len(made) < 12
