@@ -1,6 +1,8 @@
 """Label maps: any picture file of classes in, an array of class ids out."""
 
+import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,9 +14,12 @@ from facadegen.errors import LabelMapError, UsageError
 from facadegen.indices import may_hold_indices, read_indices
 from facadegen.painted import outranks_indices, read_painted
 from facadegen.palettes import FACADES, LabelSet, Palette
-from facadegen.picture import Picture, read_picture
+from facadegen.picture import Picture, pixel_count, read_file, read_picture
 
 MAX_PIXELS = 2**26  # 8192 x 8192
+LARGE_PX = 2**22  # from here on pictures take hundreds of megabytes while they are read: one at a time
+
+_large = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +54,12 @@ def decode(
     if kind not in label_set.kinds:
         raise UsageError(f"label maps are {', '.join(label_set.kinds)}, not {kind!r}")
     try:
-        picture = read_picture(source, max_pixels)
-        if picture.transparent is not None and picture.transparent.all():
-            raise LabelMapError("is fully transparent")
-        return _read(picture, label_set, kind)
+        data = source if isinstance(source, bytes) else read_file(source, max_pixels)
+        with _large if pixel_count(data) > LARGE_PX else nullcontext():
+            picture = read_picture(data, max_pixels)
+            if picture.transparent is not None and picture.transparent.all():
+                raise LabelMapError("is fully transparent")
+            return _read(picture, label_set, kind)
     except (LabelMapError, MemoryError) as error:
         problem = error.problem if isinstance(error, LabelMapError) else "needs more memory than there is"
         raise LabelMapError(problem, source if isinstance(source, Path) else None) from error

@@ -99,7 +99,7 @@ def read_picture(source: Path | BinaryIO | bytes, max_pixels: int) -> Picture:
         LabelMapError: it cannot be read, is no such file, or has more than `max_pixels`.
     """
     data = source if isinstance(source, bytes) else read_file(source, max_pixels)
-    reader = next((reader for signature, reader in _READERS if signature.match(data)), None)
+    reader = _reader_for(data)
     if reader is None:
         raise LabelMapError(f"is no picture file (found {data[:8]!r}..., expected {FORMATS})")
     try:
@@ -110,6 +110,23 @@ def read_picture(source: Path | BinaryIO | bytes, max_pixels: int) -> Picture:
     except Exception as error:  # of nearly every kind there is, if the file was broken on purpose
         problem = _PILLOW_MEANS.get(f"{error}", f"{error}"[:200]) or type(error).__name__
         raise LabelMapError(f"cannot be read as {reader.format}, damaged or cut off: {problem}") from error
+
+
+def pixel_count(data: bytes) -> int:
+    """How many pixels a picture file says it has; 0 where it does not even say that."""
+    reader = _reader_for(data)
+    if reader is None:
+        return 0
+    try:
+        with _no_warnings(data):
+            width, height = reader(io.BytesIO(data)).size
+    except Exception:  # reading it tells what is wrong
+        return 0
+    return int(width * height)
+
+
+def _reader_for(data: bytes) -> type[ImageFile.ImageFile] | None:
+    return next((reader for signature, reader in _READERS if signature.match(data)), None)
 
 
 def read_file(source: Path | BinaryIO, max_pixels: int) -> bytes:

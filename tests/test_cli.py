@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 from tiny import save_tiny
 
+from facadegen import commands, pipeline
 from facadegen.cli import main
-from facadegen.interrupt import stop_on_signals
+from facadegen.interrupt import Stop, stop_on_signals
 from facadegen.palettes import FACADES
 
 Captured = pytest.CaptureFixture[str]
@@ -392,6 +393,32 @@ def test_an_interrupted_batch_leaves_whole_files_only(
         Image.open(here / "out" / name).load()
     assert main(["in", "out", "--weights", str(tiny_weights), "--quiet"]) == 0
     assert len(listing(here / "out")) == 150
+
+
+def test_an_interrupt_while_jobs_are_sorted_out_reads_no_more(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop()
+    asked: list[Path] = []
+    stop.exit_code = 130
+
+    @contextmanager
+    def stopped(last_words: object) -> Iterator[Stop]:
+        yield stop
+
+    def read(path: Path, max_pixels: int) -> bytes:
+        asked.append(path)
+        stop.set()
+        return b""
+
+    monkeypatch.setattr(commands, "stop_on_signals", stopped)
+    monkeypatch.setattr(pipeline, "read_file", read)
+    (here / "out").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        save_map(here / "in" / name)
+        (here / "out" / name).touch()  # looked at, not to make it in vain
+    assert run("in out") == 130
+    assert len(asked) == 1
 
 
 def test_a_second_interrupt_ends_at_once(here: Path) -> None:

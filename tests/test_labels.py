@@ -1,6 +1,8 @@
 """Label maps people have: either palette, indices, pairs, every format; all decode to the same classes."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 from pictures import GRAY, Array, beside, chunk, facade, file_of, painted, photo, png
 from PIL import Image, ImageOps
 
+from facadegen import labels as label_maps
 from facadegen.errors import LabelMapError, UsageError
 from facadegen.labels import decode, render
 from facadegen.palettes import FACADES, LabelSet, Palette
+from facadegen.picture import Picture
 
 CLASSES = facade()
 PALETTES = ["pix2pix", "cmp"]
@@ -246,3 +250,27 @@ def test_files_and_streams_decode_alike_in_many_threads(tmp_path: Path) -> None:
         together = list(pool.map(lambda path: decode(path).classes, paths * 3))
     for number, classes in enumerate(together):
         assert np.array_equal(classes, one_by_one[number % len(streams)])
+
+
+@pytest.mark.parametrize(("large_px", "at_a_time"), [(label_maps.LARGE_PX, 2), (100, 1)])
+def test_large_pictures_are_read_one_at_a_time(
+    large_px: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_maps, "LARGE_PX", large_px)
+    read, both = label_maps.read_picture, threading.Barrier(2)
+    inside: list[int] = []
+    most: list[int] = []
+
+    def watched(data: bytes, max_pixels: int) -> Picture:
+        inside.append(1)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(timeout=0.2 if at_a_time == 1 else 60)
+        most.append(len(inside))
+        inside.pop()
+        return read(data, max_pixels)
+
+    monkeypatch.setattr(label_maps, "read_picture", watched)
+    data = file_of(painted(facade()), "PNG").getvalue()
+    with ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(label_maps.decode, [data, data]))) == 2
+    assert max(most) == at_a_time

@@ -233,6 +233,22 @@ def test_what_is_up_to_date_is_not_made_again(
     assert sort_out(jobs, settings)[0] == []
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_picture_of_others_that_comes_in_the_meantime_stays(
+    overwrite: bool, maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    settings = Settings(tiny_weights, overwrite=overwrite)
+    jobs, _ = sort_out(jobs_of(maps, tmp_path / "out"), settings)
+    target = jobs[5].targets[0]
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"somebody's")
+    outcomes = {outcome.job: outcome for outcome in make(jobs, tiny_generator, settings)}
+    reason = outcomes[jobs[5]].reason
+    assert reason is None if overwrite else reason and "was not made by facadegen" in reason
+    assert (target.read_bytes() == b"somebody's") is not overwrite
+    assert sum(outcome.status == "made" for outcome in outcomes.values()) == 11 + overwrite
+
+
 def test_a_label_map_that_changes_while_it_is_read_is_made_of_what_was_read(
     tmp_path: Path, tiny_weights: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
