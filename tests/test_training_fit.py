@@ -25,7 +25,6 @@ from facadegen.palettes import FACADES, LabelSet
 from facadegen.torchscript import quiet
 from training import checkpoint, export, fit, recipes
 from training.data import label_set_of
-from training.distributed import World, average_gradients, share_buffers
 from training.logbook import Logbook, read_metrics
 from training.pretrained import read_pretrained
 
@@ -137,26 +136,6 @@ def test_two_processes_share_a_run(pairs_folder: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert generator.load(out, device="cpu", precision="fp32").card.training["steps"] == 2
-
-
-def give_and_average(rank: int, meeting: str, answers: Any) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    layer = torch.nn.Linear(2, 1)
-    (layer.weight * (rank + 1)).sum().backward()  # the bias has no gradient
-    average_gradients(layer, World(rank, 2))
-    norm = torch.nn.BatchNorm1d(1)
-    norm(torch.tensor([[1.0], [3.0]]) * (rank + 1))
-    share_buffers(norm, World(rank, 2))
-    torch.distributed.destroy_process_group()
-    assert layer.weight.grad is not None and norm.running_mean is not None
-    answers.put((layer.weight.grad.flatten().tolist(), norm.running_mean.item()))
-
-
-@pytest.mark.slow
-def test_processes_share_gradients_and_statistics(tmp_path: Path) -> None:
-    answers = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    torch.multiprocessing.spawn(give_and_average, (str(tmp_path / "meeting"), answers), nprocs=2)
-    assert [answers.get(), answers.get()] == 2 * [([1.5, 1.5], pytest.approx(0.2))]
 
 
 @pytest.mark.usefixtures("short_ending")
