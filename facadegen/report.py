@@ -81,6 +81,9 @@ class BatchReport:
     def fail(self, error: FacadegenError) -> None:
         """Something that is not one of the counted label maps failed, such as a folder."""
         self._failures.append(error)
+        if self._as_json:
+            reason = {"outputs": [], "reason": error.problem, "seconds": 0.0}
+            print_json({"source": str(error.path), "status": "failed", **reason})
 
     def begin(self, doing: str) -> None:
         """Shows the bar, at what is settled already."""

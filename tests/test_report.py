@@ -135,6 +135,7 @@ def test_json_lines_hold_everything_a_script_needs(capsys: Captured) -> None:
             report.add(Outcome(job(name, 2), "made", 0.25))
         report.add(failed("b.png"))
         report.add(Outcome(job("c.png"), "current"))
+        report.fail(LabelMapError("cannot be read (Permission denied)", Path("in/sub")))
         report.finish()
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["source"] for record in records[:3]] == [f"in/{name}" for name in names]
@@ -148,6 +149,9 @@ def test_json_lines_hold_everything_a_script_needs(capsys: Captured) -> None:
     assert (records[3]["status"], records[3]["reason"]) == ("failed", "is no label map")
     assert records[3]["outputs"] == []
     assert (records[4]["status"], records[4]["outputs"]) == ("current", ["out/c_0.png"])
+    assert records[5].keys() == records[3].keys()
+    assert (records[5]["source"], records[5]["status"]) == ("in/sub", "failed")
+    assert records[5]["reason"] == "cannot be read (Permission denied)"
 
 
 def test_a_watch_is_logged_where_there_is_no_terminal(capsys: Captured) -> None:
