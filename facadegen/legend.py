@@ -44,15 +44,12 @@ def show_palette(weights: Path | None, gimp: Path | None, name: str | None) -> i
 
     Raises:
         WeightsError: the weights file cannot be read. UsageError: no such palette.
-        OutputError: the .gpl file cannot be written.
+        OutputError: the .gpl file cannot be written, or would replace a file that is no palette.
     """
     label_set = read_card(weights or shipped_weights()).label_set
     palettes = label_set.palettes if name is None else (label_set.palette(name),)
     if gimp is not None:
-        try:
-            gimp.write_text(gimp_palette(label_set, palettes[0]), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot be written ({error.strerror})", gimp) from error
+        _save_palette(gimp, gimp_palette(label_set, palettes[0]))
         return 0
     painted = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = max(len(class_name) for class_name in label_set.classes)
@@ -63,6 +60,28 @@ def show_palette(weights: Path | None, gimp: Path | None, name: str | None) -> i
         colors = "".join(f"  {_swatch(palette.colors[class_id], painted)}" for palette in palettes)
         print(f"{class_id:2}  {class_name:{width}}{colors}")
     return 0
+
+
+def _save_palette(path: Path, text: str) -> None:
+    from facadegen import output  # imports numpy and PIL, which printing need not wait for
+
+    try:
+        if not path.parent.is_dir():
+            raise OutputError("cannot be written (no such folder)", path)
+        if os.path.lexists(path) and not _is_palette(path):
+            raise OutputError("exists and is no GIMP palette; choose another name", path)
+    except OSError as error:
+        raise OutputError(f"cannot be looked at ({error.strerror})", path) from error
+    output.prepare(path.parent)
+    output.write(path, text.encode(), path.parent)
+
+
+def _is_palette(path: Path) -> bool:
+    if not path.is_file():  # opening a pipe would wait for its other end
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head in (b"GIMP Palette", b"")  # an empty file is nobody's loss, and what mktemp makes
 
 
 def _swatch(color: Color, painted: bool) -> str:

@@ -1,5 +1,6 @@
 """The command line as people and scripts meet it: what is made, what is said, how it ends."""
 
+import errno
 import json
 import os
 import signal
@@ -334,6 +335,31 @@ def test_palette(here: Path, run: Run, capsys: Captured) -> None:
     assert lines[0] == "GIMP Palette"
     assert lines[4].split("\t") == ["  0   0 170", "background"]
     assert capsys.readouterr().out == ""
+
+
+def test_a_palette_file_replaces_palettes_only(
+    here: Path, run: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = save_map(here / "a.png").read_bytes()
+    assert run("palette --gimp a.png") == 2
+    assert capsys.readouterr().err == "facadegen: a.png: exists and is no GIMP palette; choose another name\n"
+    assert Path("a.png").read_bytes() == before
+    os.mkfifo("pipe")
+    assert run("palette --gimp pipe") == 2
+    Path("b.gpl").touch()
+    assert run("palette --gimp b.gpl") == run("palette --gimp b.gpl --name cmp") == 0
+    before = Path("b.gpl").read_bytes()
+    assert b"facadegen cmp" in before
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full_disk)
+    capsys.readouterr()
+    assert run("palette --gimp b.gpl") == run("palette --gimp c.gpl") == 2
+    assert capsys.readouterr().err.count("cannot be written (No space left on device)") == 2
+    assert Path("b.gpl").read_bytes() == before
+    assert listing(here) == {"a.png", "b.gpl", "pipe"}
 
 
 def test_help_and_version(capsys: Captured) -> None:
