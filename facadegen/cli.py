@@ -9,14 +9,13 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from facadegen import __version__, discover
 from facadegen.errors import FacadegenError, printable
-from facadegen.options import Options, WatchFlags
+from facadegen.options import NamedPath, Options, WatchFlags
 
 _TRACEBACK = "FACADEGEN_TRACEBACK"  # set in the environment, an unexpected error shows where it came from
 
@@ -31,8 +30,10 @@ app = App(
 
 @app.default
 def batch(
-    in_path: Annotated[Path, Parameter(name="IN", help="A label map, or a folder of them.")],
-    out_path: Annotated[Path, Parameter(name="OUT", help="A picture to make, or a folder for all of them.")],
+    in_path: Annotated[NamedPath, Parameter(name="IN", help="A label map, or a folder of them.")],
+    out_path: Annotated[
+        NamedPath, Parameter(name="OUT", help="A picture to make, or a folder for all of them.")
+    ],
     /,
     *,
     options: Options = Options(),
@@ -49,9 +50,11 @@ def batch(
 
 @app.command
 def watch(
-    directory: Annotated[Path, Parameter(name="DIR", help="The folder to watch, with all its subfolders.")],
+    directory: Annotated[
+        NamedPath, Parameter(name="DIR", help="The folder to watch, with all its subfolders.")
+    ],
     out_root: Annotated[
-        Path | None, Parameter(name="OUT", help="Where facades go; default: DIR/facades.")
+        NamedPath | None, Parameter(name="OUT", help="Where facades go; default: DIR/facades.")
     ] = None,
     /,
     *,
@@ -67,7 +70,7 @@ def watch(
 @app.command
 def info(
     weights: Annotated[
-        Path | None, Parameter(name="WEIGHTS", help="Default: the ones facadegen brings.")
+        NamedPath | None, Parameter(name="WEIGHTS", help="Default: the ones facadegen brings.")
     ] = None,
     /,
 ) -> int:
@@ -80,9 +83,11 @@ def info(
 @app.command
 def palette(
     *,
-    gimp: Annotated[Path | None, Parameter(help="Write a .gpl palette for GIMP, Krita and Inkscape.")] = None,
+    gimp: Annotated[
+        NamedPath | None, Parameter(help="Write a .gpl palette for GIMP, Krita and Inkscape.")
+    ] = None,
     name: Annotated[str | None, Parameter(help="Which palette to write; default: the first one.")] = None,
-    weights: Annotated[Path | None, Parameter(help="Default: the ones facadegen brings.")] = None,
+    weights: Annotated[NamedPath | None, Parameter(help="Default: the ones facadegen brings.")] = None,
 ) -> int:
     """Shows the colors that the classes have in a label map."""
     from facadegen.legend import show_palette

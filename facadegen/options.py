@@ -1,11 +1,12 @@
 """The options of the command line, as given; `commands` turns them into settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import CoercionError, Group, Parameter, Token
 
 _looks = partial(Parameter, group=Group("What the facades look like", sort_key=1))
 _files = partial(Parameter, group=Group("Files", sort_key=2))
@@ -14,13 +15,22 @@ _watching = partial(Parameter, group=Group("Watching", sort_key=4))
 _flag = {"negative": (), "show_default": False}
 
 
+def _path(kind: Any, tokens: Sequence[Token]) -> Path:
+    if not tokens[0].value:  # Path("") is the current folder; an empty name is a variable that is not set
+        raise CoercionError(token=tokens[0], target_type=kind)
+    return Path(tokens[0].value)
+
+
+NamedPath = Annotated[Path, Parameter(converter=_path)]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:
     """What `facadegen IN OUT` and `facadegen watch` share."""
 
     style: Annotated[
-        Path | None, _looks(help="Take the colors from this photo, or pair of photo and label map.")
+        NamedPath | None, _looks(help="Take the colors from this photo, or pair of photo and label map.")
     ] = None
     color: Annotated[
         tuple[str, ...],
@@ -29,7 +39,8 @@ class Options:
         ),
     ] = ()
     seed: Annotated[
-        int | None, _looks(help="Which of the built-in color sets; default: by the label map.")
+        int | None,
+        _looks(help="Which of the built-in color sets; default: by the label map."),
     ] = None
     variants: Annotated[int, _looks(help="Make name_1 to name_N in different colors.")] = 1
     size: Annotated[str, _looks(help="native, or N: the shorter side of the facade, in px.")] = "native"
@@ -46,7 +57,7 @@ class Options:
     overwrite: Annotated[
         bool, _files(help="Make everything again, and replace pictures of others.", **_flag)
     ] = False
-    weights: Annotated[Path | None, _running(help="Default: the ones facadegen brings.")] = None
+    weights: Annotated[NamedPath | None, _running(help="Default: the ones facadegen brings.")] = None
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _running(help="Where to run.")] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], _running(help="Faster or more exact.")] = (
         "auto"

@@ -252,6 +252,29 @@ def test_what_cannot_work_is_one_line_and_makes_nothing(
     assert listing(here) == {"in/a.png"}
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["", "out"], "IN"),
+        (["in", ""], "OUT"),
+        (["in", "out", "--style", ""], "--style"),
+        (["in", "out", "--weights="], "--weights"),
+        (["watch", "", "--once"], "DIR"),
+        (["watch", "in", "", "--once"], "OUT"),
+        (["info", ""], "WEIGHTS"),
+        (["palette", "--gimp", ""], "--gimp"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    words: list[str], name: str, here: Path, capsys: Captured
+) -> None:
+    save_map(here / "in" / "a.png")
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert f'for {name}: unable to convert "" into Path' in error and error.count("\n") == 1
+    assert listing(here) == {"in/a.png"}
+
+
 def test_weights_that_are_none(here: Path, capsys: Captured) -> None:
     save_map(here / "in" / "a.png")
     (here / "bad.pt").write_text("no weights")
