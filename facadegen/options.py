@@ -21,7 +21,15 @@ def _path(kind: Any, tokens: Sequence[Token]) -> Path:
     return Path(tokens[0].value)
 
 
+def _whole(kind: Any, tokens: Sequence[Token]) -> int:
+    try:
+        return int(tokens[0].value)  # cyclopts would round 1.9 to 2
+    except ValueError:
+        raise CoercionError(token=tokens[0], target_type=kind) from None
+
+
 NamedPath = Annotated[Path, Parameter(converter=_path)]
+WholeNumber = Annotated[int, Parameter(converter=_whole)]
 
 
 @Parameter(name="*")
@@ -39,10 +47,12 @@ class Options:
         ),
     ] = ()
     seed: Annotated[
-        int | None,
-        _looks(help="Which of the built-in color sets; default: by the label map."),
+        WholeNumber | None,
+        _looks(
+            help="Which of the built-in color sets; past the last they begin anew. Default: by the label map."
+        ),
     ] = None
-    variants: Annotated[int, _looks(help="Make name_1 to name_N in different colors.")] = 1
+    variants: Annotated[WholeNumber, _looks(help="Make name_1 to name_N in different colors.")] = 1
     size: Annotated[str, _looks(help="native, or N: the shorter side of the facade, in px.")] = "native"
     side_by_side: Annotated[bool, _looks(help="Put the label map to the left of its facade.", **_flag)] = (
         False
@@ -53,7 +63,7 @@ class Options:
     format: Annotated[
         Literal["png", "jpg", "webp"] | None, _files(help="Default: what the name of OUT says, else png.")
     ] = None
-    quality: Annotated[int | None, _files(help="Of jpg and webp, 1 to 100; default: 90.")] = None
+    quality: Annotated[WholeNumber | None, _files(help="Of jpg and webp, 1 to 100; default: 90.")] = None
     overwrite: Annotated[
         bool, _files(help="Make everything again, and replace pictures of others.", **_flag)
     ] = False
@@ -63,7 +73,7 @@ class Options:
         "auto"
     )
     batch_size: Annotated[
-        int | None, _running(help="Pictures at a time; default: what suits the device.")
+        WholeNumber | None, _running(help="Pictures at a time; default: what suits the device.")
     ] = None
     quiet: Annotated[bool, _running(help="Only say what failed.", **_flag)] = False
     json: Annotated[bool, _running(help="A JSON line per label map, on stdout.", **_flag)] = False
