@@ -474,6 +474,23 @@ def test_an_interrupt_while_jobs_are_sorted_out_reads_no_more(
     assert len(asked) == 1
 
 
+def test_an_interrupt_while_importing_is_silent(here: Path) -> None:
+    (here / "cyclopts.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-m", "facadegen", "in", "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{root}"},
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 130
+        assert process.stderr.read() == ""
+
+
 def test_a_second_interrupt_ends_at_once(here: Path) -> None:
     script = (
         "import time\n"

@@ -75,7 +75,7 @@ def test_a_wheel_works_far_from_the_checkout(wheel: Path, tmp_path: Path) -> Non
     entry_points = configparser.ConfigParser()
     (metadata,) = site.glob("*.dist-info/entry_points.txt")
     entry_points.read(metadata)
-    assert entry_points["console_scripts"]["facadegen"] == "facadegen.cli:main"
+    assert entry_points["console_scripts"]["facadegen"] == "facadegen.__main__:main"
 
 
 def test_the_project_file_names_the_build_backend_alone() -> None:
