@@ -1,10 +1,12 @@
 """The command line: parses, calls one function of `commands`, returns an exit code.
 
-0 everything made or up to date; 1 some inputs failed; 2 usage, weights or output folder unusable, or an error
-that nobody foresaw; 130 interrupted (143 by SIGTERM); 141 whoever read stdout is gone.
+0 everything made or up to date; 1 some inputs, or lines of --json, failed; 2 usage, weights or output folder
+unusable, or an error that nobody foresaw; 130 interrupted (143 by SIGTERM); 141 whoever read stdout or stderr
+is gone.
 """
 
 import difflib
+import errno
 import os
 import sys
 import warnings
@@ -15,9 +17,11 @@ from cyclopts import App, CycloptsError, Parameter
 
 from facadegen import __version__, discover
 from facadegen.errors import FacadegenError, printable
+from facadegen.lines import open_closed_streams, say, silence
 from facadegen.options import NamedPath, Options, WatchFlags
 
 _TRACEBACK = "FACADEGEN_TRACEBACK"  # set in the environment, an unexpected error shows where it came from
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 app = App(
     name="facadegen",
@@ -97,15 +101,25 @@ def palette(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line, by default that of the process; every error is one line on stderr."""
-    tokens = list(sys.argv[1:] if argv is None else argv)
-    if not tokens:
-        app.help_print([])
-        return 2
+    open_closed_streams()
     try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except (BrokenPipeError, SystemExit):  # the latter is what rich makes of it when it prints --help
+        for stream in (sys.stdout, sys.stderr):
+            silence(stream)
+        return 141
+
+
+def _run(tokens: list[str]) -> int:
+    try:
+        if not tokens:
+            app.help_print([])
+            return 2
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")  # they are for programmers; `python -W default` shows them
             result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0  # None: of --help and --version
     except CycloptsError as error:
         _complain(f"{' '.join(str(error).split())}{_meant(tokens[0])} (facadegen --help tells more)")
@@ -114,10 +128,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our stdout has gone; without this, closing it at exit would complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        raise
     except Exception as error:
+        # Files that cannot be written are told of by name where they are.
+        if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+            silence(sys.stdout)
+            _complain(f"stdout: cannot be written ({error.strerror})")
+            return 2
         if _TRACEBACK in os.environ:
             raise
         problem = f"unexpected {type(error).__name__}: {error}"
@@ -126,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str) -> None:
-    print(f"facadegen: {printable(text)}", file=sys.stderr)
+    say(f"facadegen: {printable(text)}")
 
 
 def _meant(word: str) -> str:

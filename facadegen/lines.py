@@ -1,10 +1,13 @@
 """Plain lines of text and JSON, and what goes into them."""
 
 import json
+import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
-from facadegen.pipeline import Outcome
+if TYPE_CHECKING:
+    from facadegen.pipeline import Outcome
 
 _NAME_WIDTH = 40
 
@@ -14,7 +17,7 @@ def tail(name: str) -> str:
     return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
 
 
-def record(outcome: Outcome) -> dict[str, Any]:
+def record(outcome: "Outcome") -> dict[str, Any]:
     """What `--json` says of a label map."""
     made = outcome.status != "failed"
     return {
@@ -26,14 +29,63 @@ def record(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def print_json(data: dict[str, Any]) -> None:
-    """One line on stdout, there at once."""
-    print(json.dumps(data), flush=True)
+class JsonLines:
+    """The lines of `--json`, one per `add`, there at once; none where they are not wanted.
+
+    The first one that cannot be written is told of on stderr, sets `failed` and ends them; the run goes on:
+    facades are worth more than the telling of them.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self.failed = False
+        self._wanted = wanted
+
+    def add(self, data: dict[str, Any]) -> None:
+        """One line on stdout.
+
+        Raises:
+            BrokenPipeError: its reader has gone.
+        """
+        if not self._wanted or self.failed:
+            return
+        try:
+            print(json.dumps(data), flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.failed = True
+            silence(sys.stdout)
+            say(f"facadegen: stdout: cannot be written ({error.strerror}); no more JSON lines")
 
 
 def say(line: str) -> None:
-    """One line on stderr, there at once."""
-    print(line, file=sys.stderr, flush=True)
+    """One line on stderr, there at once; lost where a full disk or a terminal that is gone takes none.
+
+    Raises:
+        BrokenPipeError: its reader has gone.
+    """
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        silence(sys.stderr)
+
+
+def open_closed_streams() -> None:
+    """Has stdin, stdout and stderr lead nowhere if they are closed, as by `>&-`.
+
+    Else the next file to be opened would get their number, and what torch prints; and what is meant for a
+    closed stderr, Python prints on stdout.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of their numbers
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open as long as the process
+
+
+def silence(stream: TextIO) -> None:
+    """Has a stream that cannot be written lead nowhere: closing it at exit would complain once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def count(number: int, noun: str) -> str:

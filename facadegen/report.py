@@ -21,7 +21,7 @@ from rich.text import Text
 
 from facadegen import output
 from facadegen.errors import FacadegenError, printable
-from facadegen.lines import count, duration, print_json, record, say, tail
+from facadegen.lines import JsonLines, count, duration, record, say, tail
 from facadegen.pipeline import Outcome
 from facadegen.watch import WatchEvent
 
@@ -39,7 +39,7 @@ class BatchReport:
     ) -> None:
         self._total = total
         self._quiet = quiet
-        self._as_json = as_json
+        self._json = JsonLines(as_json)
         self._clock = clock
         self._console = _console()
         self._is_live = not quiet and _takes_drawing(self._console, as_json)
@@ -71,7 +71,7 @@ class BatchReport:
 
     @property
     def failed(self) -> bool:
-        return bool(self._failures)
+        return self._json.failed or bool(self._failures)
 
     def note(self, text: str) -> None:
         """One line about the run as a whole."""
@@ -81,9 +81,8 @@ class BatchReport:
     def fail(self, error: FacadegenError) -> None:
         """Something that is not one of the counted label maps failed, such as a folder."""
         self._failures.append(error)
-        if self._as_json:
-            reason = {"outputs": [], "reason": error.problem, "seconds": 0.0}
-            print_json({"source": str(error.path), "status": "failed", **reason})
+        reason = {"outputs": [], "reason": error.problem, "seconds": 0.0}
+        self._json.add({"source": str(error.path), "status": "failed", **reason})
 
     def begin(self, doing: str) -> None:
         """Shows the bar, at what is settled already."""
@@ -101,8 +100,7 @@ class BatchReport:
             self._pictures += len(outcome.job.targets)
         if outcome.reason is not None:
             self._failures.append(FacadegenError(outcome.reason, outcome.job.source))
-        if self._as_json:
-            print_json(record(outcome))
+        self._json.add(record(outcome))
         if self._bar is not None:
             name = tail(printable(outcome.job.source))
             self._progress.update(self._bar, advance=1, description=name, failed=self._counts["failed"])
@@ -154,7 +152,7 @@ class WatchReport:
         self._directory = directory
         self._out_root = out_root
         self._quiet = quiet
-        self._as_json = as_json
+        self._json = JsonLines(as_json)
         self._console = _console()
         self._counts: Counter[str] = Counter()
         self._waiting = 0
@@ -179,7 +177,7 @@ class WatchReport:
 
     @property
     def failed(self) -> bool:
-        return self._left_out or bool(self._failures)
+        return self._json.failed or self._left_out or bool(self._failures)
 
     def waiting(self, count: int) -> None:
         """So many files are ready and not yet done."""
@@ -202,8 +200,7 @@ class WatchReport:
         if outcome.status == "made":
             self._last = f"{name} in {latency_s:.2f} s"
             self._log("made", self._last)
-        if self._as_json:
-            print_json(record(outcome) | {"latency_s": round(latency_s, 3)})
+        self._json.add(record(outcome) | {"latency_s": round(latency_s, 3)})
 
     def forget_missing(self) -> None:
         """Drops the failures of files that are gone: over months they would only pile up."""
@@ -214,8 +211,7 @@ class WatchReport:
         path = "" if event.path == self._directory else f"{self._name(event.path)}: "
         self._log("watch", path + printable(event.text))
         self._left_out |= event.kind in ("unreadable", "busy")
-        if self._as_json:
-            print_json({"event": event.kind, "path": str(event.path), "text": event.text})
+        self._json.add({"event": event.kind, "path": str(event.path), "text": event.text})
 
     def finish(self) -> None:
         """Lists what could not be made, then sums up."""

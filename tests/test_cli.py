@@ -544,6 +544,43 @@ def test_a_reader_that_leaves_is_no_traceback(here: Path, tiny_weights: Path) ->
         error = process.stderr.read()
         assert process.wait(PATIENCE_S) in (0, 141)
     assert "Traceback" not in error and "Exception" not in error
+    with start("--help") as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.wait(PATIENCE_S) == 141
+        assert process.stderr.read() == ""
+
+
+def test_closed_streams_are_not_written_to(
+    here: Path, run: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_map(here / "in" / "a.png")
+    with monkeypatch.context() as context:
+        context.setattr(sys, "stderr", None)
+        assert run("in out --json") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["status"] == "made"
+    with monkeypatch.context() as context:
+        context.setattr(sys, "stdout", None)
+        assert run("in out --json") == main(["palette"]) == 0
+    assert capsys.readouterr().err == "1 up to date\n"
+
+
+def test_full_streams_lose_nothing_that_is_made(
+    here: Path, run: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_map(here / "in" / "a.png")
+    save_map(here / "in" / "b.png", 1)
+    with monkeypatch.context() as context, Path("/dev/full").open("w") as full:
+        context.setattr(sys, "stderr", full)
+        assert run("in out") == 0
+    full_stdout = "facadegen: stdout: cannot be written (No space left on device)"
+    for line, code in (("in more --json", 1), ("watch in once --once --settle 0 --json", 1), ("palette", 2)):
+        with monkeypatch.context() as context, Path("/dev/full").open("w") as full:
+            context.setattr(sys, "stdout", full)
+            assert run(line) == code
+        assert capsys.readouterr().err.count(full_stdout) == 1
+    assert listing(here / "out") == listing(here / "more") == listing(here / "once") == {"a.png", "b.png"}
 
 
 # ---- watch
