@@ -1,5 +1,6 @@
 """Which mean color each class of a facade gets: from a reference, by hand, by seed, or by the map itself."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -14,7 +15,7 @@ from facadegen.weights import Card
 
 Colors: TypeAlias = npt.NDArray[np.float32]  # (K, 3): the mean color of each class, 0..1
 
-_MAX_PHOTO_PX = 1024  # of the longer side; mean colors need no more, and a camera's photo has 6000
+_MAX_PHOTO_PX = 1024 * 1024  # in all; mean colors need no more, and a camera's photo has 24 million
 
 
 class ColorSource(Protocol):
@@ -213,7 +214,9 @@ def _measure_photo(path: Path, generator: ColorSource) -> Colors:
 
     try:
         photo = Image.fromarray(read_picture(path, MAX_PIXELS).rgb())
-        photo.thumbnail((_MAX_PHOTO_PX, _MAX_PHOTO_PX))
+        # By its area: a street's photo may be 5000 x 150, whose height must not go.
+        scale = math.sqrt(min(1, _MAX_PHOTO_PX / (photo.width * photo.height)))
+        photo.thumbnail((math.ceil(photo.width * scale), math.ceil(photo.height * scale)))
         return generator.estimate_colors(np.asarray(photo))
     except FacadegenError as error:
         raise UsageError(error.problem, path) from None

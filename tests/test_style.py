@@ -211,7 +211,15 @@ def test_a_huge_photo_is_made_smaller_first(tmp_path: Path) -> None:
     source = Source()
     photo = save(tmp_path / "photo.png", photo_of_a_street().repeat(25, axis=0).repeat(50, axis=1))
     resolve_style(Style(reference=photo), source)
-    assert max(source.photos[0].shape) == 1024
+    height, width, _ = source.photos[0].shape
+    assert 0.98 * 2**20 < height * width < 1.02 * 2**20
+
+
+def test_a_wide_photo_keeps_its_height(tmp_path: Path) -> None:
+    source = Source()
+    photo = save(tmp_path / "photo.png", np.resize(photo_of_a_street(), (150, 5000, 3)))
+    resolve_style(Style(reference=photo), source)
+    assert source.photos[0].shape == (150, 5000, 3)
 
 
 def test_a_color_by_hand_comes_before_the_style(tmp_path: Path) -> None:
