@@ -18,7 +18,7 @@ from facadegen import labels, output
 from facadegen.conveyor import Conveyor, Stages
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job
-from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, provenance_line
+from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, provenance_line, read_provenance
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
 from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
@@ -217,6 +217,9 @@ class _Line:
         self.started[job] = time.monotonic()
         # Read once: what is made counts as made of what was decoded, should the file change meanwhile.
         data = read_file(job.source, labels.MAX_PIXELS)
+        # Its own side-by-side pictures would do as pairs, and two watches could feed each other without end.
+        if b"facadegen" in data and read_provenance(job.source):
+            raise LabelMapError("is a picture that facadegen made, no label map")
         provenances = self._settings.provenances(data)
         label_map = labels.decode(data, self._label_set, self._settings.labels)
         classes = _resized(label_map.classes, self._settings.size_px)

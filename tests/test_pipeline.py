@@ -212,6 +212,18 @@ def test_side_by_side_shows_the_label_map_in_its_own_palette(
 
 
 @pytest.mark.parametrize("form", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_facades_are_no_label_maps(
+    form: str, side_by_side: bool, maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
+) -> None:
+    settings = Settings(tiny_weights, encoding=Encoding(form), side_by_side=side_by_side)
+    make(jobs_of(maps / "0", tmp_path / "out", form), tiny_generator, settings)
+    outcomes = make(jobs_of(tmp_path / "out", tmp_path / "again", form), tiny_generator, settings)
+    reasons = {outcome.reason for outcome in outcomes}
+    assert (len(outcomes), reasons) == (6, {"is a picture that facadegen made, no label map"})
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp"])
 def test_what_is_up_to_date_is_not_made_again(
     form: str, maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
 ) -> None:
