@@ -64,6 +64,7 @@ def keep_watching(directory: Path, out_root: Path, options: Options, flags: Watc
     discover.check_exists(directory, "folder")
     if not discover.is_folder(directory):
         raise UsageError("is no folder", directory)
+    discover.check_folder_name(out_root, directory)
     if discover.same_file(directory, out_root):
         raise UsageError("is the folder being watched; name another one for the facades", out_root)
     naming = Naming(options.format, options.variants)

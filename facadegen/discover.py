@@ -18,6 +18,8 @@ from facadegen.errors import FacadegenError, LabelMapError, UsageError
 
 INPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 _ENDINGS = tuple(INPUT_SUFFIXES)
+# What can be no folder for facades: it would be taken for a picture.
+_PICTURE_SUFFIXES = INPUT_SUFFIXES | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tga"}
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 
 
@@ -87,6 +89,17 @@ def check_exists(path: Path, what: str = "file or folder", hint: str = "") -> No
         raise UsageError(f"no such {what}{hint}", path) from None
     except OSError as error:
         raise UsageError(f"cannot be looked at ({error.strerror})", path) from error
+
+
+def check_folder_name(out_root: Path, root: Path) -> None:
+    """Raises UsageError for an output folder of the tree `root` that is none yet and named like a picture."""
+    if is_named_like_a_picture(out_root):
+        raise UsageError(f"is named like a picture, but {root} is a folder and needs a folder", out_root)
+
+
+def is_named_like_a_picture(path: Path) -> bool:
+    """Whether a path that leads to no folder says by its ending that it is none, either."""
+    return path.suffix.lower() in _PICTURE_SUFFIXES and not is_folder(path)
 
 
 def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
@@ -180,8 +193,7 @@ class Rule:
 
 
 def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
-    if out_root.suffix.lower() in INPUT_SUFFIXES and not is_folder(out_root):
-        raise UsageError(f"is named like a picture, but {root} is a folder and needs a folder", out_root)
+    check_folder_name(out_root, root)
     if same_file(root, out_root):
         raise UsageError("is the folder of the label maps; name another one for the facades", out_root)
     problems: list[FacadegenError] = []
@@ -198,7 +210,7 @@ def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
 
 def _plan_file(source: Path, out_path: Path, naming: Naming) -> Plan:
     suffix = out_path.suffix.lower()
-    if suffix not in INPUT_SUFFIXES or is_folder(out_path):
+    if not is_named_like_a_picture(out_path):
         jobs = (job_for(source, source.parent, out_path, naming),)
         _refuse_collisions(jobs)
         return Plan(jobs, out_path, naming.suffix[1:])

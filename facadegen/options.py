@@ -1,5 +1,6 @@
 """The options of the command line, as given; `commands` turns them into settings."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import CoercionError, Group, Parameter, Token
+
+from facadegen.discover import is_named_like_a_picture
+from facadegen.errors import UsageError
 
 _looks = partial(Parameter, group=Group("What the facades look like", sort_key=1))
 _files = partial(Parameter, group=Group("Files", sort_key=2))
@@ -16,9 +20,13 @@ _flag = {"negative": (), "show_default": False}
 
 
 def _path(kind: Any, tokens: Sequence[Token]) -> Path:
-    if not tokens[0].value:  # Path("") is the current folder; an empty name is a variable that is not set
+    text = tokens[0].value
+    if not text:  # Path("") is the current folder; an empty name is a variable that is not set
         raise CoercionError(token=tokens[0], target_type=kind)
-    return Path(tokens[0].value)
+    path = Path(text)
+    if text.endswith(("/", os.sep)) and is_named_like_a_picture(path):  # Path drops the slash
+        raise UsageError("is named like a picture, but ends like a folder; expected one of the two", text)
+    return path
 
 
 def _whole(kind: Any, tokens: Sequence[Token]) -> int:

@@ -93,6 +93,14 @@ def test_a_file_to_a_folder(here: Path, run: Run) -> None:
     assert listing(here / "out") == {"deep/a.webp"}
 
 
+def test_a_folder_that_is_there_may_be_named_like_a_picture(here: Path, run: Run) -> None:
+    save_map(here / "in.png" / "a.png")
+    (here / "out.png").mkdir()
+    assert run("in.png/ out.png/") == run("in.png/a.png out.png/ --overwrite") == 0
+    assert run("watch in.png out.png --once --settle 0") == 0
+    assert listing(here / "out.png") == {"a.png"}
+
+
 def test_a_tree_to_a_tree_twice(here: Path, run: Run, capsys: Captured) -> None:
     for number in range(5):
         save_map(here / "in" / f"{number % 2}" / f"{number}.png", number)
@@ -214,6 +222,9 @@ def test_an_output_folder_that_cannot_be(here: Path, run: Run, capsys: Captured)
         ("in", "OUT"),
         ("in out more", "more"),
         ("in in", "is the folder of the label maps"),
+        ("in out.png", "out.png: is named like a picture"),
+        ("in/a.png out.avif", "out.avif: facades are written as .png, .jpg or .webp, not as .avif"),
+        ("in/a.png out.png/", "out.png/: is named like a picture, but ends like a folder"),
         ("in out --colour door=red", "--color"),
         ("in out --color door", "expected CLASS=COLOR"),
         ("in out --color door=grene", "green"),
@@ -237,6 +248,7 @@ def test_an_output_folder_that_cannot_be(here: Path, run: Run, capsys: Captured)
         ("in out --style in/a.png --seed 1", "seed"),
         ("watch nothing", "nothing: no such folder"),
         ("watch in in", "is the folder being watched"),
+        ("watch in out.png --once", "out.png: is named like a picture, but in is a folder"),
         ("watch in --poll 0", "poll"),
         ("watch in --settle -1", "settle"),
         ("palette --name jet", "jet"),
