@@ -41,7 +41,8 @@ MIN_PHOTO_PX = 32  # of each side; the network halves a photo five times to find
 TOLERATED_LEVELS = 2.0  # of 255: the mean difference from fp32 that a faster precision may make
 
 _TEST_MAP_PX = 128
-_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
+_MODE_FOR = {"I": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}  # of what PNG has not; RGB for all others
 
 
 class Generator:
@@ -159,6 +160,7 @@ class Generator:
         style: a photo, or a pair of photo and label map, whose colors to take. variant: another building.
 
         Raises:
+            TypeError: the label map is neither a path nor an open picture.
             LabelMapError: the label map is none, or cannot be read.
             UsageError: no such class or color, a style that cannot be read, choices that exclude each other.
         """
@@ -270,11 +272,19 @@ def _test_picture(generator: Generator, weights: Path) -> npt.NDArray[np.int16]:
 
 def _as_file(picture: "Image") -> io.BytesIO:
     """An open picture as the PNG file that `decode` reads, index maps staying such."""
+    from PIL.Image import Image
+
+    if not isinstance(picture, Image):
+        kind = f"{type(picture).__module__}.{type(picture).__name__}"
+        raise TypeError(f"a label map is a path or an open PIL.Image.Image (see its fromarray), not {kind}")
     file = io.BytesIO()
     try:
         exif = picture.getexif()  # which may turn it
         if picture.mode not in _PNG_MODES:
-            picture = picture.convert("RGB")
+            # Converting would clip what is out of range.
+            if picture.mode == "I" and ((values := np.asarray(picture)) != values.astype(np.uint8)).any():
+                raise LabelMapError(f"has values of {values.min()} to {values.max()}; expected 0 to 255")
+            picture = picture.convert(_MODE_FOR.get(picture.mode, "RGB"))
         picture.save(file, "PNG", compress_level=1, exif=exif)
     except (OSError, SyntaxError, ValueError) as error:
         raise LabelMapError(f"cannot be read, damaged or cut off: {error}") from error

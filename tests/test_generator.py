@@ -1,6 +1,7 @@
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -213,6 +214,21 @@ def test_called_with_a_path_or_an_open_picture(tiny_generator: Generator, label_
         assert tiny_generator(picture.convert("CMYK").convert("RGB")) == made
         indices = Image.fromarray(blocks(1, 45, 60)[0] + 1)
     assert tiny_generator(indices) == made
+    assert tiny_generator(Image.fromarray(np.asarray(indices).astype(np.int32))) == made  # mode I
+    assert tiny_generator(indices.convert("LA").convert("La")) == made
+
+
+@pytest.mark.parametrize("values", [(-1, 11), (0, 300)])
+def test_class_ids_out_of_range(values: tuple[int, int], tiny_generator: Generator) -> None:
+    wrong = Image.fromarray(np.tile(np.array(values, np.int32), (8, 8)))
+    with pytest.raises(LabelMapError, match=rf"values of {values[0]} to {values[1]}; expected 0 to 255"):
+        tiny_generator(wrong)
+
+
+@pytest.mark.parametrize("thing", [np.zeros((8, 8), np.uint8), b"bytes", None])
+def test_called_with_another_type(thing: Any, tiny_generator: Generator) -> None:
+    with pytest.raises(TypeError, match=f"open PIL.Image.Image .*, not .*{type(thing).__name__}"):
+        tiny_generator(thing)
 
 
 def test_an_open_picture_is_treated_like_its_file(
