@@ -4,11 +4,12 @@ Files may be links: what a link points to is read, wherever it lies, and never c
 links are not entered, so nothing loops and no way leads out of the input tree; `Plan.links` names them.
 
 Some disks do not tell upper from lower case, or the ways to encode an accent. They are asked about what is
-there; of what is still to be made, names that such a disk would take for one count as one.
+there; of what is still to be made, such names count as one where a system's disks usually are like that.
 """
 
 import os
 import stat
+import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ INPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".
 _ENDINGS = tuple(INPUT_SUFFIXES)
 # What can be no folder for facades: it would be taken for a picture.
 _PICTURE_SUFFIXES = INPUT_SUFFIXES | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tga"}
+_FOLDS_NAMES = sys.platform in ("darwin", "win32")
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 
 
@@ -266,9 +268,10 @@ def _refuse_collisions(jobs: tuple[Job, ...]) -> None:
     folders: dict[Path, Path] = {}
     for job in jobs:
         for target in job.targets:
-            twin, other = makers.setdefault(_folded(target), (target, job.source))
+            name = _folded(target) if _FOLDS_NAMES else os.fspath(target)
+            twin, other = makers.setdefault(name, (target, job.source))
             if other != job.source:
-                same = "" if twin == target else f" (some disks take {twin} for the same name)"
+                same = "" if twin == target else f" (disks here take {twin} for the same name)"
                 raise UsageError(
                     f"would be made from both {other} and {job.source}{same}; rename one of them", target
                 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from facadegen import discover
 from facadegen.discover import Naming, Plan, Rule, job_for, plan
 from facadegen.errors import UsageError
 
@@ -130,9 +131,14 @@ def test_what_an_input_links_to_is_never_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names", [("a.png", "A.jpg"), ("x/a.png", "X/a.png"), ("\xe9.png", "e\u0301.jpg")], ids=ascii
 )
-def test_names_that_some_disks_take_for_one_are_refused(names: tuple[str, str], tmp_path: Path) -> None:
+def test_names_that_disks_take_for_one_are_refused_where_disks_do(
+    names: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(*(tmp_path / "in" / name for name in names))
-    with pytest.raises(UsageError, match=r"made from both .* \(some disks take \S+ for the same name\)"):
+    monkeypatch.setattr(discover, "_FOLDS_NAMES", False)
+    assert len(plan(tmp_path / "in", tmp_path / "out", PNG).jobs) == 2
+    monkeypatch.setattr(discover, "_FOLDS_NAMES", True)
+    with pytest.raises(UsageError, match=r"made from both .* \(disks here take \S+ for the same name\)"):
         plan(tmp_path / "in", tmp_path / "out", PNG)
 
 
