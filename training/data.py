@@ -308,7 +308,7 @@ class Augmentation:
         return self._random_box(pair, least, most, 1.0)
 
     def _random_box(self, pair: Pair, least: float, most: float, ratio: float) -> Box:
-        """A box of so much of a picture's area, 0..1, about as many times as wide as high."""
+        """A box of a part of a picture's area in least..most, `ratio` times as wide as high, give or take."""
         ratios = [ratio / self.aspect, ratio * self.aspect]
         box: Box = v2.RandomResizedCrop.get_params(pair.classes[None], [least, most], ratios)
         return box

@@ -133,9 +133,8 @@ def source_commit() -> str:
     """The commit of this source tree, "-dirty" where files differ from it; "unknown" outside of one."""
     root = Path(__file__).parents[1]
     git = shutil.which("git")
-    if (
-        git is None or not (root / ".git").exists()
-    ):  # git itself would take any repository around an installation
+    # git itself would take any repository around an installation.
+    if git is None or not (root / ".git").exists():
         return "unknown"
     command = [git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
