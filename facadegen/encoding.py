@@ -90,20 +90,29 @@ def read_provenance(path: Path) -> str | None:
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > _MAX_BYTES:  # Pillow would read it whole, were it to say so
             return ""
-        head = file.read(_HEAD_BYTES)
-        if not head.strip(b"\0"):  # what a power cut may leave of a file
-            return None
-        reader = _READERS.get(head[:3])
-        if reader is None:
-            return ""
-        unknown = None if _SOFTWARE.encode() in head else ""
-        file.seek(0)
-        try:
-            with reader(file) as image:
-                found = _found_in(image)
-        except Exception:  # whatever it is that Pillow cannot read, it is somebody's
-            return unknown
-        return found if found == "" or _is_whole(file) else None
+        return _provenance_in(file)
+
+
+def is_facade(data: bytes) -> bool:
+    """Whether these are all bytes of a picture of facadegen's."""
+    return _SOFTWARE.encode() in data and bool(_provenance_in(io.BytesIO(data)))
+
+
+def _provenance_in(file: BinaryIO) -> str | None:
+    head = file.read(_HEAD_BYTES)
+    if not head.strip(b"\0"):  # what a power cut may leave of a file
+        return None
+    reader = _READERS.get(head[:3])
+    if reader is None:
+        return ""
+    unknown = None if _SOFTWARE.encode() in head else ""
+    file.seek(0)
+    try:
+        with reader(file) as image:
+            found = _found_in(image)
+    except Exception:  # whatever it is that Pillow cannot read, it is somebody's
+        return unknown
+    return found if found == "" or _is_whole(file) else None
 
 
 def _save_options(encoding: Encoding, provenance: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from facadegen import labels, output
 from facadegen.conveyor import Conveyor, Stages
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job
-from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, provenance_line, read_provenance
+from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, is_facade, provenance_line
 from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
 from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
@@ -218,7 +218,7 @@ class _Line:
         # Read once: what is made counts as made of what was decoded, should the file change meanwhile.
         data = read_file(job.source, labels.MAX_PIXELS)
         # Its own side-by-side pictures would do as pairs, and two watches could feed each other without end.
-        if b"facadegen" in data and read_provenance(job.source):
+        if is_facade(data):
             raise LabelMapError("is a picture that facadegen made, no label map")
         provenances = self._settings.provenances(data)
         label_map = labels.decode(data, self._label_set, self._settings.labels)
