@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -187,18 +188,6 @@ def evaluate(options: EvaluateOptions, console: Console) -> Results:
     return Results(options, contestants, exam, rows, styles, referee_file, seconds)
 
 
-def make_folder(out: Path) -> None:
-    """The output folder is there, before minutes are spent on what goes into it.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror or error}", out) from error
-
-
 def save(results: Results) -> None:
     """The scores and the contact sheet lie in the output folder.
 
@@ -206,12 +195,10 @@ def save(results: Results) -> None:
         OutputError: they cannot be written.
     """
     out = results.options.out
-    try:
+    with _writing(out):
         text = json.dumps(results.to_json(), indent=1, allow_nan=False)
         (out / SCORES_NAME).write_text(text + "\n", encoding="utf-8")
         _sheet(results).save(out / SHEET_NAME)
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror or error}", out) from error
 
 
 def record(results: Results) -> None:
@@ -231,6 +218,14 @@ def record(results: Results) -> None:
     }
     told = {row.name: tables.card_scores(row) for row in (results.rows[0], *own)}
     record_scores(options.weights, scores | told)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror or error}", out) from error
 
 
 def _contestants(options: EvaluateOptions) -> list[Contestant]:
@@ -330,7 +325,8 @@ def main_command(
         cache or default_cache(),
         device,
     )
-    make_folder(out)
+    with _writing(out):  # before minutes are spent on what goes into it
+        out.mkdir(parents=True, exist_ok=True)
     results = evaluate(options, Console(stderr=True))
     tables.show(results.rows, results.styles)
     try:
