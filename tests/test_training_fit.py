@@ -304,9 +304,10 @@ def test_a_run_that_starts_from_weights_teaches_the_generator_after_its_discrimi
     with quiet():
         before, after = (torch.jit.load(path).state_dict() for path in (finished, out))
     assert not torch.equal(before["network.head.weight"], after["network.head.weight"])
-    # Statistics are settled: they stay, those of the parser, too.
-    for name in ("network.mix16.1.running_mean", "parser.mix16.1.running_var"):
-        assert torch.equal(before[name], after[name])
+    # Statistics are settled: they stay.
+    assert torch.equal(before["network.mix16.1.running_mean"], after["network.mix16.1.running_mean"])
+    # A parser that has learnt stays, too.
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if "parser." in name)
 
 
 @pytest.mark.usefixtures("short_ending")

@@ -142,18 +142,18 @@ class Trainer:
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Begin with what another run has come to: the running average of its generator, and all else.
 
-        state: that of its trainer. Its discriminators know such pictures already. Its parser stays as it is:
-        it learns from photos alone, and of the same ones again it only got worse.
+        state: that of its trainer. Its discriminators know such pictures already.
 
         Raises:
             RuntimeError: state of other networks.
         """
         self.restore(state | {"done": 0, "seconds": 0.0})
         self.generator.load_state_dict(self.average.module.state_dict())
-        self.rates["parser"] = 0.0
         self._remember_start()
 
     def _remember_start(self) -> None:
+        # The parser stays as it is: it learns from photos alone, and of the same ones again it only got worse.
+        self.rates["parser"] = 0.0
         self.pretrained = {name: value.clone() for name, value in self.generator.state_dict().items()}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
