@@ -13,6 +13,7 @@ from facadegen.palettes import FACADES
 from training.batch import Batch
 from training.distributed import World
 from training.loop import Schedule, Trainer
+from training.networks.lean_unet import folded
 from training.recipes import RECIPES
 from training.replay import EAGER_STEPS
 
@@ -123,6 +124,17 @@ def test_a_checkpoint_goes_on_on_another_device() -> None:
 def pinned(batches: Iterator[Batch]) -> Iterator[Batch]:
     for batch in batches:
         yield Batch(**{name: x.pin_memory() for name, x in batch.tensors.items()}, close_up=batch.close_up)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_a_gpu_starts_from_weights_as_a_cpu_does() -> None:
+    trained, other = make_trainer("projected"), make_trainer("projected", "cuda")
+    state = folded(trained.generator.eval()).state_dict()
+    other.start_from(state, trained.parser.state_dict())
+    batch = make_batch(64)
+    expected, found = (t.generate(t.generator, batch.classes, batch.colors) for t in (trained, other))
+    assert torch.allclose(found.cpu(), expected, atol=0.02)
+    other.step(next(pinned(iter([batch]))))  # of discriminators alone
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")

@@ -133,7 +133,7 @@ class Trainer:
         Raises:
             RuntimeError: states of other networks.
         """
-        load_folded(self.generator, generator)
+        load_folded(self.generator, {name: value.to(self.device) for name, value in generator.items()})
         self.parser.load_state_dict(parser)
         self._acquainted = False
         self.rates["generator"] *= PRETRAINED_RATE
