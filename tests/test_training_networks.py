@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from operators import OLD_OPERATORS
 from torch import nn
 
 from facadegen.palettes import FACADES
+from facadegen.torchscript import quiet
 from training.networks.features import ProjectedFeatures
 from training.networks.lean_unet import (
     LeanUNet,
@@ -17,7 +19,7 @@ from training.networks.lean_unet import (
 from training.networks.parser import FacadeParser
 from training.networks.pix2pix_unet import Pix2PixUNet
 from training.networks.scripted import ScriptedGenerator
-from training.recipes import colored_classes
+from training.recipes import RECIPES, colored_classes
 
 COLORED = colored_classes(FACADES)
 
@@ -89,6 +91,14 @@ def test_a_folded_network_unfolds_to_one_that_can_be_trained() -> None:
     for name, parameter in other.named_parameters():
         if name in sizes and parameter.dim() == 4:
             assert torch.isclose(parameter.square().mean(), sizes[name], rtol=1e-3)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_is_exported_needs_no_operator_that_an_older_torch_lacks(recipe: str) -> None:
+    network, parser = folded(RECIPES[recipe](FACADES).generator.eval()), FacadeParser(12).eval()
+    with quiet():
+        scripted = torch.jit.script(ScriptedGenerator(network, parser, torch.rand(1, 12, 3), 256))
+    assert set(torch.jit.export_opnames(scripted)) <= OLD_OPERATORS
 
 
 def test_parameters_that_do_not_fit_are_refused() -> None:

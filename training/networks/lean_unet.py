@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from training.networks.resize import bilinear_2x, nearest_2x
+
 NOISE_PERIOD_PX = 512
 
 
@@ -28,7 +30,7 @@ class UpConvolution(nn.Sequential):
         super().__init__(*conv_bn_relu(in_channels, out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        x = nearest_2x(x)
         for layer in self:
             x = layer(x)
         return x
@@ -229,7 +231,7 @@ class LeanUNet(nn.Module):
         x = self.mix8(self.up8(x) + x8)
         x = self.mix4(self.up4(x) + x4)
         tints, greys = self.head(self.mix2(F.relu(self.up2(x) + detail))).split((3, 4), dim=1)
-        smooth = F.interpolate(flat + tints, scale_factor=2.0, mode="bilinear")
+        smooth = bilinear_2x(flat + tints)
         return smooth + F.pixel_shuffle(greys, 2)
 
 

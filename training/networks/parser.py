@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.networks.lean_unet import ResidualBlock, conv_bn_relu
+from training.networks.resize import nearest_2x
 
 
 class FacadeParser(nn.Module):
@@ -33,9 +34,9 @@ class FacadeParser(nn.Module):
         x8 = self.down8(x4)
         x16 = self.down16(x8)
         x32 = self.down32(x16)
-        x16 = self.mix16(F.interpolate(x32, scale_factor=2.0, mode="nearest") + x16)
-        x8 = self.mix8(F.interpolate(x16, scale_factor=2.0, mode="nearest") + x8)
-        x4 = self.mix4(F.interpolate(x8, scale_factor=2.0, mode="nearest")) + x4
+        x16 = self.mix16(nearest_2x(x32) + x16)
+        x8 = self.mix8(nearest_2x(x16) + x8)
+        x4 = self.mix4(nearest_2x(x8)) + x4
         return self.head(x4)
 
 

@@ -4,9 +4,9 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from training.networks.parser import seen_colors
+from training.networks.resize import fitted
 
 # A class on fewer of a photo's pixels than this is taken as absent.
 PRESENT_FRACTION = 0.004
@@ -48,8 +48,7 @@ class ScriptedGenerator(nn.Module):
         Classes that the parser does not find get the color they have in the color set nearest by those it
         finds.
         """
-        size = [self.parser_size_px, self.parser_size_px]
-        small = F.interpolate(photo.float() / 255, size, mode="bilinear", antialias=True)
+        small = fitted(photo.float() / 255, self.parser_size_px)
         dtype = self.color_sets.dtype
         logits = self.parser((small * 2 - 1).to(dtype)).float()
         found, mass = seen_colors(logits, small)

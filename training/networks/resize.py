@@ -1,0 +1,27 @@
+"""Resizing for networks that are exported.
+
+`F.interpolate` would bring all its modes along into the weights file, and a torch that lacks the operator of
+one, though it is never used, refuses the whole file.
+"""
+
+import torch
+from torch import Tensor
+
+
+def nearest_2x(x: Tensor) -> Tensor:
+    """Maps (N, C, H, W) at twice the resolution, each pixel four times."""
+    enlarged: Tensor = torch.ops.aten.upsample_nearest2d(x, None, [2.0, 2.0])
+    return enlarged
+
+
+def bilinear_2x(x: Tensor) -> Tensor:
+    """Maps (N, C, H, W) at twice the resolution, smooth in between."""
+    enlarged: Tensor = torch.ops.aten.upsample_bilinear2d(x, None, False, [2.0, 2.0])
+    return enlarged
+
+
+def fitted(pictures: Tensor, size_px: int) -> Tensor:
+    """Pictures, float (N, C, H, W), squeezed to a square; what is made smaller is smoothed before."""
+    size = [size_px, size_px]
+    squeezed: Tensor = torch.ops.aten._upsample_bilinear2d_aa(pictures, size, False, None)
+    return squeezed
