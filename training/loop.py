@@ -152,7 +152,7 @@ class Trainer:
         self._remember_start()
 
     def _remember_start(self) -> None:
-        # The parser stays as it is: it learns from photos alone, and of the same ones again it only got worse.
+        # The parser stays as it is: it learns from photos alone, of the same ones again only the worse.
         self.rates["parser"] = 0.0
         self.pretrained = {name: value.clone() for name, value in self.generator.state_dict().items()}
 
