@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -55,11 +55,11 @@ def decode(
         raise UsageError(f"label maps are {', '.join(label_set.kinds)}, not {kind!r}")
     try:
         data = source if isinstance(source, bytes) else read_file(source, max_pixels)
-        with _large if pixel_count(data) > LARGE_PX else nullcontext():
-            picture = read_picture(data, max_pixels)
-            if picture.transparent is not None and picture.transparent.all():
-                raise LabelMapError("is fully transparent")
-            return _read(picture, label_set, kind)
+        if pixel_count(data) <= LARGE_PX:
+            return _read(data, label_set, kind, max_pixels)
+        # In a thread that ends: malloc keeps hundreds of megabytes for each one that has read such a picture.
+        with _large, ThreadPoolExecutor(1) as reader:
+            return reader.submit(_read, data, label_set, kind, max_pixels).result()
     except (LabelMapError, MemoryError) as error:
         problem = error.problem if isinstance(error, LabelMapError) else "needs more memory than there is"
         raise LabelMapError(problem, source if isinstance(source, Path) else None) from error
@@ -70,7 +70,10 @@ def render(classes: npt.NDArray[np.uint8], palette: Palette) -> npt.NDArray[np.u
     return np.array(palette.colors, np.uint8)[classes]
 
 
-def _read(picture: Picture, label_set: LabelSet, kind: str) -> LabelMap:
+def _read(data: bytes, label_set: LabelSet, kind: str, max_pixels: int) -> LabelMap:
+    picture = read_picture(data, max_pixels)
+    if picture.transparent is not None and picture.transparent.all():
+        raise LabelMapError("is fully transparent")
     if kind == "index":
         return LabelMap(read_indices(picture, label_set), None, kind)
     if kind != "auto":

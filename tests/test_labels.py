@@ -274,3 +274,18 @@ def test_large_pictures_are_read_one_at_a_time(
     with ThreadPoolExecutor(2) as pool:
         assert len(list(pool.map(label_maps.decode, [data, data]))) == 2
     assert max(most) == at_a_time
+
+
+def test_memory_of_large_pictures_is_not_kept_by_the_thread_that_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, threads = label_maps.read_picture, set[threading.Thread]()
+
+    def watched(data: bytes, max_pixels: int) -> Picture:
+        threads.add(threading.current_thread())
+        return read(data, max_pixels)
+
+    monkeypatch.setattr(label_maps, "read_picture", watched)
+    monkeypatch.setattr(label_maps, "LARGE_PX", 100)
+    decode(file_of(painted(CLASSES), "PNG"))
+    assert threads and not any(thread.is_alive() for thread in threads)
