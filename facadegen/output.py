@@ -75,13 +75,19 @@ def state_of(target: Path, provenance: str) -> State:
     return "current" if found == provenance else "outdated"
 
 
-def write(target: Path, data: bytes, out_root: Path) -> None:
-    """Puts a file into place in one step; makes folders as needed.
+def in_the_way(target: Path) -> OutputError:
+    """What is wrong where `state_of` says "foreign"."""
+    return OutputError("exists and was not made by facadegen; --overwrite replaces it", target)
+
+
+def write(target: Path, data: bytes, out_root: Path, *, overwrite: bool = True) -> None:
+    """Puts a file into place in one step; makes folders as needed. overwrite: files of others, too.
 
     Not synced to the disk, which is slow: after a power cut a file may be empty, and `state_of` sees that.
 
     Raises:
-        OutputError: it cannot be written, or a link would lead it out of the output folder.
+        OutputError: it cannot be written, a link would lead it out of the output folder, or a file of others
+            is in its place.
     """
     folder = target.parent
     if not _is_inside(folder, out_root):
@@ -90,12 +96,13 @@ def write(target: Path, data: bytes, out_root: Path) -> None:
     _unfinished.add(temp)
     try:
         _write_new(temp, data, out_root)
-        temp.replace(target)
+        if overwrite or not _linked(temp, target):
+            temp.replace(target)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temp.unlink()
         raise OutputError(f"cannot be written ({error.strerror})", target) from error
     finally:
+        with contextlib.suppress(OSError):
+            temp.unlink()
         _unfinished.discard(temp)
 
 
@@ -126,6 +133,20 @@ def abandon() -> None:
 def _is_inside(folder: Path, out_root: Path) -> bool:
     place = _places.get(out_root) or Path(os.path.realpath(out_root))
     return Path(os.path.realpath(folder)).is_relative_to(place)
+
+
+def _linked(temp: Path, target: Path) -> bool:
+    """Whether the file took a place where none was; unlike replacing, that cannot hit one that just came."""
+    try:
+        os.link(temp, target)
+    except OSError as error:  # there is one, or the disk has no links
+        if state_of(target, "") == "foreign":
+            raise in_the_way(target) from error
+        return False
+    # Who watches the folder for files that are closed or moved there would not hear of a link.
+    with contextlib.suppress(OSError):
+        os.close(os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
+    return True
 
 
 def _write_new(path: Path, data: bytes, out_root: Path) -> None:

@@ -19,7 +19,7 @@ from facadegen.conveyor import Conveyor, Stages
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job
 from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, is_facade, provenance_line
-from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
+from facadegen.errors import FacadegenError, LabelMapError, UsageError
 from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
 from facadegen.style import ColorChooser, Style, resolve_style
@@ -144,7 +144,9 @@ def sort_out(jobs: Iterable[Job], settings: Settings) -> tuple[list[Job], list[O
     for job in jobs:
         states = _states(job, settings)
         if "foreign" in states:
-            settled.append(Outcome(job, "failed", error=_in_the_way(job.targets[states.index("foreign")])))
+            settled.append(
+                Outcome(job, "failed", error=output.in_the_way(job.targets[states.index("foreign")]))
+            )
         elif all(state == "current" for state in states):
             settled.append(Outcome(job, "current"))
         else:
@@ -252,18 +254,11 @@ class _Line:
             facade = np.hstack([painted, facade])
         data = encode(np.ascontiguousarray(facade), self._settings.encoding, piece.provenance)
         target = piece.job.targets[piece.variant]
-        # Once more: it may have come since the jobs were sorted out.
-        if not self._settings.overwrite and output.state_of(target, piece.provenance) == "foreign":
-            raise _in_the_way(target)
-        output.write(target, data, piece.job.out_root)
+        output.write(target, data, piece.job.out_root, overwrite=self._settings.overwrite)
 
     def _palette(self, kind: str) -> Palette:
         named = [palette for palette in self._label_set.palettes if palette.name == kind]
         return (named or self._label_set.palettes)[0]  # an index map has no colors of its own
-
-
-def _in_the_way(target: Path) -> OutputError:
-    return OutputError("exists and was not made by facadegen; --overwrite replaces it", target)
 
 
 def _states(job: Job, settings: Settings) -> list[output.State]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +65,42 @@ def test_a_link_at_the_place_of_an_output_is_replaced_not_followed(tmp_path: Pat
     output.write(tmp_path / "out" / "a.png", PNG, tmp_path / "out")
     assert (tmp_path / "in.png").read_bytes() == b"input"
     assert not (tmp_path / "out" / "a.png").is_symlink()
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.EPERM])
+def test_a_picture_of_others_that_comes_at_the_last_moment_stays(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.png"
+    write_new = output._write_new
+
+    def wait_until_one_came(*what: Any) -> None:
+        write_new(*what)
+        target.write_bytes(b"somebody's")
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(output, "_write_new", wait_until_one_came)
+    if number != errno.EEXIST:
+        monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(OutputError, match="was not made by facadegen"):
+        output.write(target, PNG, tmp_path, overwrite=False)
+    assert target.read_bytes() == b"somebody's"
+    assert listing(tmp_path) == {"a.png"}
+
+
+def test_where_no_links_can_be_made_files_are_written_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    for data in (PNG[:-1], PNG):
+        output.write(tmp_path / "a.png", data, tmp_path, overwrite=False)
+        assert (tmp_path / "a.png").read_bytes() == data
+    assert listing(tmp_path) == {"a.png"}
 
 
 def test_links_do_not_lead_out_of_the_output_folder(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from watchdog.events import DirDeletedEvent
 
+from facadegen import output
 from facadegen.errors import UsageError
 from facadegen.lookout import RESTART_PAUSE_S
 from facadegen.observing import platform_observer
@@ -173,6 +174,17 @@ def test_a_saved_file_comes_without_waiting_for_the_settle_time(drops: Path) -> 
     live = Live(drops, settle_s=PATIENCE_S, on_event=lambda event: threading.Timer(0.1, save).start())
     assert live.take(1) == ["a.map"]
     assert time.monotonic() - closed_s[0] < PATIENCE_S / 10
+
+
+@inotify
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_facade_comes_without_waiting_where_others_watch_for_it(overwrite: bool, drops: Path) -> None:
+    def save(_: object) -> None:
+        output.write(drops / "a.map", b"whole", drops, overwrite=overwrite)
+
+    began_s = time.monotonic()
+    assert Live(drops, settle_s=PATIENCE_S, on_event=save).take(1) == ["a.map"]
+    assert time.monotonic() - began_s < PATIENCE_S / 2
 
 
 @inotify
