@@ -13,22 +13,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import ExifTags, Image
 
 from facadegen.errors import LabelMapError, UsageError
-from facadegen.picture import open_regular
+from facadegen.picture import open_regular, reader_for
 from facadegen.png import png_bytes
 
 DEFAULT_QUALITY = 90
 
 _SOFTWARE = "facadegen"
 _PILLOW_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
-# Image.open() would do the same, but warn of large pictures; here only their heads are read.
-_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
-    b"\x89PN": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"RIF": WebPImagePlugin.WebPImageFile,
-}
 _MAX_BYTES = 2**29  # more than any facade beside its label map has
 _HEAD_BYTES = 4096  # PNG and JPEG say early in the file who made it
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
@@ -102,8 +96,8 @@ def _provenance_in(file: BinaryIO) -> str | None:
     head = file.read(_HEAD_BYTES)
     if not head.strip(b"\0"):  # what a power cut may leave of a file
         return None
-    reader = _READERS.get(head[:3])
-    if reader is None:
+    reader = reader_for(head)
+    if reader is None or reader.format not in _PILLOW_NAMES.values():
         return ""
     unknown = None if _SOFTWARE.encode() in head else ""
     file.seek(0)

@@ -99,7 +99,7 @@ def read_picture(source: Path | BinaryIO | bytes, max_pixels: int) -> Picture:
         LabelMapError: it cannot be read, is no such file, or has more than `max_pixels`.
     """
     data = source if isinstance(source, bytes) else read_file(source, max_pixels)
-    reader = _reader_for(data)
+    reader = reader_for(data)
     if reader is None:
         raise LabelMapError(f"is no picture file (found {data[:8]!r}..., expected {FORMATS})")
     try:
@@ -114,7 +114,7 @@ def read_picture(source: Path | BinaryIO | bytes, max_pixels: int) -> Picture:
 
 def pixel_count(data: bytes) -> int:
     """How many pixels a picture file says it has; 0 where it does not even say that."""
-    reader = _reader_for(data)
+    reader = reader_for(data)
     if reader is None:
         return 0
     try:
@@ -125,7 +125,8 @@ def pixel_count(data: bytes) -> int:
     return int(width * height)
 
 
-def _reader_for(data: bytes) -> type[ImageFile.ImageFile] | None:
+def reader_for(data: bytes) -> type[ImageFile.ImageFile] | None:
+    """The reader of the format that a file begins like, None where that is none of FORMATS."""
     return next((reader for signature, reader in _READERS if signature.match(data)), None)
 
 

@@ -202,6 +202,7 @@ def test_what_cannot_be_told_is_not_ours(tmp_path: Path) -> None:
         b"II*\0, a TIFF about facadegen",
         b"\x89PNG\r\n\x1a\n, cut short",
         b"RIFF\0\0\0\0WEBPVP8X and what not",
+        b"RIFF\0\0\0\0WAVEfmt , a song about facadegen",
     ):
         target.write_bytes(data)
         assert output.state_of(target, LINE) == "foreign"
