@@ -11,7 +11,7 @@ from facadegen import discover, output
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job, Naming, Rule
 from facadegen.encoding import Encoding
-from facadegen.errors import LabelMapError, OutputError, UsageError
+from facadegen.errors import LabelMapError, UsageError
 from facadegen.interrupt import Stop, stop_on_signals
 from facadegen.options import Options, WatchFlags
 from facadegen.palettes import Color, LabelSet, parse_color
@@ -152,9 +152,7 @@ class _Desk:
             return False
         if not os.path.lexists(source):
             return True
-        # A full disk, say, or a network that is down: tried again, but told. Broken pictures have no errno.
-        cause = outcome.error and outcome.error.__cause__
-        if isinstance(outcome.error, OutputError) or (isinstance(cause, OSError) and cause.errno):
+        if outcome.may_pass:  # tried again, but told
             self._watcher.retry(source)
             return False
         return self._watcher.defer(source)

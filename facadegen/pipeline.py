@@ -19,7 +19,7 @@ from facadegen.conveyor import Conveyor, Stages
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job
 from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, is_facade, provenance_line
-from facadegen.errors import FacadegenError, LabelMapError, UsageError
+from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
 from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
 from facadegen.style import ColorChooser, Style, resolve_style
@@ -133,6 +133,13 @@ class Outcome:
         if self.error is None:
             return None
         return self.error.problem if self.error.path in (None, self.job.source) else str(self.error)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it failed for nothing that is wrong with its input: a full disk, say, or want of memory."""
+        cause = self.error and self.error.__cause__
+        is_of_system = isinstance(cause, OSError) and cause.errno  # broken pictures have no errno
+        return isinstance(self.error, OutputError) or bool(is_of_system) or _is_lack_of_memory(cause)
 
 
 def sort_out(jobs: Iterable[Job], settings: Settings) -> tuple[list[Job], list[Outcome]]:
@@ -298,10 +305,17 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
     """Any exception as one that says which file and what: a file that is unlike all we know fails alone."""
     if isinstance(error, FacadegenError):
         return error
+    problem = f"unexpected {type(error).__name__}: {error}"
+    if _is_lack_of_memory(error):
+        problem = "needs more memory than there is"
+    explained = FacadegenError(problem, job.source)
+    explained.__cause__ = error
+    return explained
+
+
+def _is_lack_of_memory(error: BaseException | None) -> bool:
     # torch's is a RuntimeError, and torch is not imported here.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return FacadegenError("needs more memory than there is", job.source)
-    return FacadegenError(f"unexpected {type(error).__name__}: {error}", job.source)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _checksum(path: Path) -> str:

@@ -119,8 +119,28 @@ def test_once_ends_with_1_where_a_file_is_still_being_written(
     assert once() == (1, {})
 
 
-def test_a_file_on_a_disk_that_fails_for_a_while_is_made_after_all(
-    drops: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def unreadable(cause: Exception) -> LabelMapError:
+    error = LabelMapError("cannot be read")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        unreadable(OSError(errno.EIO, "I/O error")),
+        OSError(errno.ESTALE, "Stale file handle"),
+        MemoryError(),
+        unreadable(MemoryError()),
+    ],
+    ids=["read", "looked at", "memory", "memory to read it"],
+)
+def test_a_file_that_fails_for_lack_of_a_disk_or_memory_is_made_after_all(
+    error: Exception,
+    drops: Path,
+    tiny_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_map(drops / "a.png")
     reads: list[Path] = []
@@ -129,7 +149,7 @@ def test_a_file_on_a_disk_that_fails_for_a_while_is_made_after_all(
     def fail_once(path: Path, max_pixels: int) -> bytes:
         reads.append(path)
         if len(reads) == 1:
-            raise LabelMapError("cannot be read: I/O error") from OSError(errno.EIO, "I/O error")
+            raise error
         os.kill(os.getpid(), signal.SIGTERM)
         return read_file(path, max_pixels)
 
