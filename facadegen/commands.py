@@ -38,7 +38,8 @@ def make_batch(in_path: Path, out_path: Path, options: Options) -> int:
             report.fail(problem)
         if not plan.jobs and not plan.problems:
             report.note(f"{in_path}: no label maps here ({', '.join(sorted(discover.INPUT_SUFFIXES))})")
-        to_run, settled = sort_out(takewhile(lambda _: not stop.is_set(), plan.jobs), settings)
+        with report.doing("looking for what is up to date"):
+            to_run, settled = sort_out(takewhile(lambda _: not stop.is_set(), plan.jobs), settings)
         for outcome in settled:
             report.add(outcome)
         if to_run and not stop.is_set():
@@ -120,7 +121,7 @@ class _Desk:
             with suppress(OSError):  # which writing will tell of
                 self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the folder, which came back
         jobs, refused = self._without_conflicts(paths)
-        to_run, settled = sort_out(jobs, self._settings)
+        to_run, settled = sort_out(takewhile(lambda _: not stop.is_set(), jobs), self._settings)
         for outcome in (*refused, *settled):
             if outcome.status == "failed":  # by what is in its way: tried again, should that go
                 self._watcher.retry(outcome.job.source)

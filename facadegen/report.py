@@ -8,7 +8,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -83,6 +84,13 @@ class BatchReport:
         self._failures.append(error)
         reason = {"outputs": [], "reason": error.problem, "seconds": 0.0}
         self._json.add({"source": str(error.path), "status": "failed", **reason})
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Shows what is done to all label maps before the first one is made."""
+        bar = self._progress.add_task(what, total=self._total, failed=0)
+        yield
+        self._progress.remove_task(bar)
 
     def begin(self, doing: str) -> None:
         """Shows the bar, at what is settled already."""

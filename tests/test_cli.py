@@ -460,8 +460,9 @@ def test_an_interrupted_batch_leaves_whole_files_only(
     assert len(listing(here / "out")) == 150
 
 
+@pytest.mark.parametrize("line", ["in out", "watch in out --once --settle 0"])
 def test_an_interrupt_while_jobs_are_sorted_out_reads_no_more(
-    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    line: str, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop = Stop()
     asked: list[Path] = []
@@ -482,7 +483,7 @@ def test_an_interrupt_while_jobs_are_sorted_out_reads_no_more(
     for name in ("a.png", "b.png", "c.png"):
         save_map(here / "in" / name)
         (here / "out" / name).touch()  # looked at, not to make it in vain
-    assert run("in out") == 130
+    assert run(line) == 130
     assert len(asked) == 1
 
 

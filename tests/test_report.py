@@ -116,11 +116,14 @@ def test_the_time_left_goes_by_what_is_done_a_second_however_it_ended(capsys: Ca
 @pytest.mark.usefixtures("terminal")
 def test_progress_is_drawn_on_a_terminal_and_wiped(capsys: Captured) -> None:
     with BatchReport(2) as report:
+        with report.doing("looking"):
+            pass
         report.begin("loading the generator")
         report.start_clock()
         report.add(failed("evil\x1b[31m[bold]\n.png"))
         report.finish()
     text = capsys.readouterr().err
+    assert text.rindex("looking") < text.index("loading")
     assert "0/2" in text and "1/2" in text
     assert "1 failed" in text
     assert "evil\\x1b[31m[bold]\\n.png" in text  # neither control characters nor markup
