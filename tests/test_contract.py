@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from operators import OLD_OPERATORS
 
 from facadegen.errors import WeightsError
 from facadegen.generator import load
+from facadegen.torchscript import quiet
 from facadegen.weights import CARD_NAME, Card, shipped_weights
 
 MAX_WEIGHTS_BYTES = 16_000_000
@@ -37,18 +39,27 @@ sys.stdout.buffer.write(generator.generate(classes, generator.color_sets[:1]).to
 """
 
 
-@pytest.fixture(params=["tiny", "shipped"])
-def weights(request: pytest.FixtureRequest, tiny_weights: Path) -> Path:
-    if request.param == "tiny":
-        return tiny_weights
+@pytest.fixture
+def shipped() -> Path:
     try:
         return shipped_weights()
     except WeightsError as error:
         pytest.skip(str(error))
 
 
+@pytest.fixture(params=["tiny_weights", "shipped"])
+def weights(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
 def test_importing_facadegen_costs_no_heavy_import() -> None:
     subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+
+
+def test_weights_need_no_operator_that_an_older_torch_lacks(shipped: Path) -> None:
+    with quiet():
+        assert set(torch.jit.export_opnames(torch.jit.load(shipped))) <= OLD_OPERATORS
 
 
 def test_weights_run_where_training_cannot_be_imported(weights: Path) -> None:
