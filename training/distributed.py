@@ -38,8 +38,12 @@ def joined(device: torch.device) -> Iterator[World]:
         # "cuda" alone would be the first GPU for every process.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    leaving = torch.zeros((), device=device)
     try:
         yield World(dist.get_rank(), dist.get_world_size())
+        # With a tensor that outlives the group: older torch may wait for ever for one that is shared last and
+        # goes before it.
+        dist.all_reduce(leaving)
     finally:
         dist.destroy_process_group()
 
