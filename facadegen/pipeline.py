@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ GPU_BATCH_SIZE = 32
 CPU_BATCH_SIZE = 1  # or a lot of the generator's: in larger batches some would wait for others to be done
 MAX_CPUS = 16  # each that makes pictures holds all that the network makes of them
 SIZES_PX = range(16, 16385)  # of the shorter side
+_OUT_OF_MEMORY = re.compile("out of memory|(can't allocate|not enough) memory")  # as torch says it
 
 
 class Maker(Protocol):
@@ -314,8 +316,10 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
 
 
 def _is_lack_of_memory(error: BaseException | None) -> bool:
-    # torch's is a RuntimeError, and torch is not imported here.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    # torch has a class for a GPU's memory alone, and TorchScript none at all: what is left is the text.
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(f"{error}") is not None
+    )
 
 
 def _checksum(path: Path) -> str:

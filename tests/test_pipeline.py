@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from facadegen import labels, pipeline, style
@@ -19,6 +20,7 @@ from facadegen.generator import Generator
 from facadegen.palettes import FACADES
 from facadegen.pipeline import Outcome, Pipeline, Settings, sort_out
 from facadegen.style import Style
+from facadegen.torchscript import quiet
 
 COLORS = np.array(FACADES.palettes[0].colors, np.uint8)
 SIZES = [(32, 32), (40, 24), (33, 47), (16, 80)]  # height, width
@@ -140,6 +142,34 @@ def test_an_unforeseen_error_is_the_failure_of_its_file(
     failed = {outcome.job.source.name: outcome.reason for outcome in outcomes if outcome.status == "failed"}
     assert set(failed) == {"3.png", "7.png", "11.png"}
     assert set(failed.values()) == {"unexpected RuntimeError: out of\nmemory"}
+
+
+def on_a_gpu(classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+
+
+def in_torchscript(classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    def more_than_there_is() -> torch.Tensor:
+        return torch.empty([1 << 60], dtype=torch.uint8)
+
+    with quiet():
+        picture: np.ndarray = torch.jit.script(more_than_there_is)().numpy()
+    return picture
+
+
+@pytest.mark.parametrize("generate", [on_a_gpu, in_torchscript])
+def test_lack_of_memory_is_called_so_and_may_pass(
+    generate: Any,
+    maps: Path,
+    tmp_path: Path,
+    tiny_weights: Path,
+    tiny_generator: Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tiny_generator, "generate", generate)
+    outcomes = make(jobs_of(maps, tmp_path / "out")[:1], tiny_generator, Settings(tiny_weights))
+    assert [outcome.reason for outcome in outcomes] == ["needs more memory than there is"]
+    assert outcomes[0].may_pass
 
 
 def test_variants_differ_and_keep_their_colors(
