@@ -198,6 +198,7 @@ class Pipeline:
             if error is None:
                 yield Outcome(job, "made", seconds)
             else:
+                _forget_frames(error)
                 yield Outcome(job, "failed", seconds, _explained(error, job))
 
 
@@ -313,6 +314,13 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
     explained = FacadegenError(problem, job.source)
     explained.__cause__ = error
     return explained
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drops an error's tracebacks: with them a watch would keep the pictures that were in hand."""
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _is_lack_of_memory(error: BaseException | None) -> bool:

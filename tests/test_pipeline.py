@@ -1,7 +1,9 @@
 """Label maps become facade files: the same bytes whatever the batch, the workers or the order."""
 
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from facadegen.encoding import Encoding
 from facadegen.errors import UsageError
 from facadegen.generator import Generator
 from facadegen.palettes import FACADES
+from facadegen.picture import Picture
 from facadegen.pipeline import Outcome, Pipeline, Settings, sort_out
 from facadegen.style import Style
 from facadegen.torchscript import quiet
@@ -142,6 +145,31 @@ def test_an_unforeseen_error_is_the_failure_of_its_file(
     failed = {outcome.job.source.name: outcome.reason for outcome in outcomes if outcome.status == "failed"}
     assert set(failed) == {"3.png", "7.png", "11.png"}
     assert set(failed.values()) == {"unexpected RuntimeError: out of\nmemory"}
+
+
+def test_what_is_known_of_a_failure_holds_no_pictures(
+    tmp_path: Path, tiny_weights: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_picture, read = labels.read_picture, list[Any]()
+
+    def watched(data: bytes, max_pixels: int) -> Picture:
+        picture = read_picture(data, max_pixels)
+        read.append(weakref.ref(picture))
+        return picture
+
+    def refuse(classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
+        read.append(weakref.ref(classes))
+        raise RuntimeError
+
+    monkeypatch.setattr(labels, "read_picture", watched)
+    monkeypatch.setattr(tiny_generator, "generate", refuse)
+    save_map(tmp_path / "maps" / "map.png", 0)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "maps" / "noise.png")
+    outcomes = make(jobs_of(tmp_path / "maps", tmp_path / "out"), tiny_generator, Settings(tiny_weights))
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed"]
+    gc.collect()
+    assert len(read) == 3 and not any(picture() is not None for picture in read)
 
 
 def on_a_gpu(classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
