@@ -276,8 +276,8 @@ def _states(job: Job, settings: Settings) -> list[output.State]:
         return ["outdated"]
     try:
         provenances = settings.provenances(read_file(job.source, labels.MAX_PIXELS))
-    except LabelMapError:
-        return ["outdated"]  # decoding will say what is wrong with it
+    except (LabelMapError, MemoryError):
+        return ["outdated"]  # decoding will say what is wrong
     return [
         output.state_of(target, provenance)
         for target, provenance in zip(job.targets, provenances, strict=True)

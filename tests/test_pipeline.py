@@ -303,6 +303,19 @@ def test_what_is_up_to_date_is_not_made_again(
     assert sort_out(jobs, settings)[0] == []
 
 
+def test_a_label_map_too_large_for_memory_keeps_no_others_from_being_sorted_out(
+    maps: Path, tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = jobs_of(maps, tmp_path / "out")[:2]
+    for job in jobs:
+        job.targets[0].parent.mkdir(parents=True, exist_ok=True)
+        job.targets[0].touch()
+    read = Mock(side_effect=[MemoryError, b"label map"])
+    monkeypatch.setattr(pipeline, "read_file", read)
+    assert sort_out(jobs, Settings(tiny_weights)) == (list(jobs), [])
+    assert read.call_count == 2
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_picture_of_others_that_comes_in_the_meantime_stays(
     overwrite: bool, maps: Path, tmp_path: Path, tiny_weights: Path, tiny_generator: Generator
