@@ -27,6 +27,7 @@ _MAX_BYTES = 2**29  # more than any facade beside its label map has
 _HEAD_BYTES = 4096  # PNG and JPEG say early in the file who made it
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
 _JPEG_END = b"\xff\xd9"
+_WEBP_OUT_OF_MEMORY = ("encoding error 1", "encoding error 2")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def encode(picture: npt.NDArray[np.uint8], encoding: Encoding, provenance: str) 
 
     Raises:
         LabelMapError: the format cannot hold a picture of this size.
+        MemoryError: there is too little to encode it.
     """
     if encoding.format == "png":
         return png_bytes(picture, {"Software": _SOFTWARE, _SOFTWARE: provenance})
@@ -65,6 +67,8 @@ def encode(picture: npt.NDArray[np.uint8], encoding: Encoding, provenance: str) 
             buffer, _PILLOW_NAMES[encoding.format], **_save_options(encoding, provenance)
         )
     except (OSError, ValueError) as error:  # a WebP ends at 16383 px, a JPEG at 65500
+        if str(error) in _WEBP_OUT_OF_MEMORY:
+            raise MemoryError from error
         height, width = picture.shape[:2]
         raise LabelMapError(f"makes {width} x {height} px, more than {encoding.format} holds") from error
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -63,6 +64,13 @@ def test_encodings_that_cannot_be(form: str, quality: int | None) -> None:
 def test_a_picture_too_large_for_its_format() -> None:
     with pytest.raises(LabelMapError, match="makes 16400 x 1 px, more than webp holds"):
         encode(np.zeros((1, 16400, 3), np.uint8), Encoding("webp"), LINE)
+
+
+def test_lack_of_memory_is_not_taken_for_a_picture_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of libwebp: VP8_ENC_ERROR_OUT_OF_MEMORY
+    monkeypatch.setattr(Image.Image, "save", Mock(side_effect=ValueError("encoding error 1")))
+    with pytest.raises(MemoryError):
+        encode(PICTURE, Encoding("webp"), LINE)
 
 
 def test_a_png_is_smaller_than_its_pixels_and_readable_by_anyone() -> None:
