@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
@@ -39,7 +39,7 @@ def make_batch(in_path: Path, out_path: Path, options: Options) -> int:
         if not plan.jobs and not plan.problems:
             report.note(f"{in_path}: no label maps here ({', '.join(sorted(discover.INPUT_SUFFIXES))})")
         with report.doing("looking for what is up to date"):
-            to_run, settled = sort_out(takewhile(lambda _: not stop.is_set(), plan.jobs), settings)
+            to_run, settled = sort_out(_until(stop, plan.jobs), settings)
         for outcome in settled:
             report.add(outcome)
         if to_run and not stop.is_set():
@@ -121,12 +121,12 @@ class _Desk:
             with suppress(OSError):  # which writing will tell of
                 self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the folder, which came back
         jobs, refused = self._without_conflicts(paths)
-        to_run, settled = sort_out(takewhile(lambda _: not stop.is_set(), jobs), self._settings)
+        to_run, settled = sort_out(_until(stop, jobs), self._settings)
         for outcome in (*refused, *settled):
             if outcome.status == "failed":  # by what is in its way: tried again, should that go
                 self._watcher.retry(outcome.job.source)
             yield outcome, 0.0
-        for outcome in self._pipeline.run(takewhile(lambda _: not stop.is_set(), to_run)):
+        for outcome in self._pipeline.run(_until(stop, to_run)):
             if not self._postponed(outcome):
                 yield outcome, self._latency_s(outcome)
 
@@ -162,6 +162,11 @@ class _Desk:
         changed_ns = output.last_changed_ns(outcome.job.source)
         was_there_before = changed_ns < self._began_ns
         return outcome.seconds if was_there_before else (time.time_ns() - changed_ns) / 1e9
+
+
+def _until(stop: Stop, jobs: Iterable[Job]) -> Iterator[Job]:
+    """The jobs, one by one, as long as nobody asked to stop."""
+    return takewhile(lambda _: not stop.is_set(), jobs)
 
 
 def _settings(options: Options, picture_format: str) -> Settings:
