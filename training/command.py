@@ -1,6 +1,8 @@
 """What every `python -m training...` command does alike: parse, run, and turn errors into exit codes."""
 
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import cyclopts
@@ -29,3 +31,11 @@ def run(app: cyclopts.App, arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set: the step in hand is finished and saved."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

@@ -4,9 +4,7 @@ python -m training.fit --data DIR --out WEIGHTS
 """
 
 import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -209,7 +207,7 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     classes = material.label_set.classes
     origin = Origin(data.fingerprint(material.train), classes, [source_commit()], start)
     resume(trainer, options, origin, world)
-    stop = stop_on_signals()
+    stop = command.stop_on_signals()
     samples = make_samples(material, options, recipe.settings)
     steps, place = (trainer.done, options.steps), (world.rank, world.size)
     batches = data.batches(samples, *steps, options.batch_size, *place, options.workers, device)
@@ -420,14 +418,6 @@ def training_precision(name: str, device: torch.device) -> str:
 def usual_workers(device: torch.device) -> int:
     """How many processes prepare samples: none where training takes the cores itself."""
     return max(0, available_cpus() // local_world_size() - 1) if device.type == "cuda" else 0
-
-
-def stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set: the step in hand is finished and saved."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,10 +34,12 @@ class Pretrained:
 
 @dataclass(frozen=True, eq=False)
 class PretrainedWeights(Pretrained):
-    """Of a weights file. generator, parser: float32 state, the generator's as `lean_unet.folded` has it."""
+    """Of a weights file. generator, parser: float32 state, the generator's as `lean_unet.folded` has it;
+    color_sets: float32 (M, K, 3) in 0..1."""
 
     generator: dict[str, Tensor]
     parser: dict[str, Tensor]
+    color_sets: Tensor
 
     def begin(self, trainer: Trainer) -> None:
         trainer.start_from(self.generator, self.parser)
@@ -69,7 +71,7 @@ def read_pretrained(path: Path, label_set: LabelSet) -> Pretrained:
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         for prefix in ("network.", "parser.")
     )
-    return PretrainedWeights(checksum(path), card.training, generator, parser)
+    return PretrainedWeights(checksum(path), card.training, generator, parser, state["color_sets"])
 
 
 def _check_classes(classes: Sequence[str], label_set: LabelSet, path: Path) -> None:

@@ -1,0 +1,326 @@
+"""Teach a generator what surroundings are in large pictures, and save it as another weights file.
+
+python -m training.refine --weights WEIGHTS --data DIR --out WEIGHTS
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from cyclopts import App, Parameter
+from rich.console import Console
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from facadegen.device import choose_device
+from facadegen.errors import OutputError, TrainingError, UsageError
+from facadegen.weights import Card, read_card
+from training import checkpoint, command
+from training.distributed import World, agreed, average_gradients, joined
+from training.export import export, source_commit
+from training.loop import Schedule
+from training.networks.lean_unet import LeanUNet, folded, load_folded
+from training.networks.parser import FacadeParser
+from training.pretrained import PretrainedWeights, read_pretrained
+from training.recipes import colored_classes, leaky_clamp
+from training.stages import Stages
+from training.surroundings import Scenes, large_maps, lesson, lesson_loss, unlike_shares
+
+CHECKPOINT_NAME = "checkpoint.pt"
+BETAS = (0.5, 0.99)
+EMA_DECAY = 0.99
+RAMP_STEPS = 20
+MEASURED_MAPS = 24
+
+app = App(name="python -m training.refine", help_format="plaintext", version_flags=[])
+
+
+@dataclass(frozen=True)
+class Options:
+    """What shapes the weights, but for those to begin with and the label maps.
+
+    Raises:
+        UsageError: a value that cannot work.
+    """
+
+    steps: int
+    batch_size: int
+    rate: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.rate < 1:
+            raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}")
+
+
+class Refinement:
+    """A generator that learns from a frozen copy of what it was; `step` moves it on by one batch."""
+
+    def __init__(
+        self, generator: LeanUNet, scenes: Scenes, options: Options, device: torch.device, world: World
+    ) -> None:
+        self.scenes, self.options, self.device, self.world = scenes, options, device, world
+        # Statistics of BatchNorms stay as they are in use.
+        self.generator = generator.eval().to(device)
+        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.before = folded(generator).requires_grad_(False)
+        self.colored = scenes.colored.to(device)
+        self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
+        self.optimizer = torch.optim.Adam(self.generator.parameters(), options.rate, BETAS)
+        self.schedule = Schedule(options.steps, ramp=RAMP_STEPS, decay_from=0.0)
+        self.done = 0
+        self.seconds = 0.0
+
+    def step(self) -> None:
+        """One step: a batch of scenes, one by one, for maps differ in size."""
+        since = time.perf_counter()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.rate * self.schedule.factor(self.done)
+        self.optimizer.zero_grad(set_to_none=True)
+        share = self.options.batch_size // self.world.size
+        first = self.done * self.options.batch_size + self.world.rank * share
+        for number in range(first, first + share):
+            scene = self.scenes.draw(number).to(self.device)
+            taught = lesson(self.before, self.colored, scene)
+            place = (scene.colors, scene.top, scene.left)
+            picture, far_picture = (
+                leaky_clamp(self.generator(classes, *place)) for classes in (scene.classes, scene.far_classes)
+            )
+            (lesson_loss(picture, far_picture, taught) / share).backward()
+        average_gradients(self.generator, self.world)
+        self.optimizer.step()
+        self.average.update_parameters(self.generator)
+        self.done += 1
+        self.seconds += time.perf_counter() - since
+
+    def state(self) -> dict[str, Any]:
+        """All that changes, for a checkpoint."""
+        return {
+            "done": self.done,
+            "seconds": self.seconds,
+            "generator": self.generator.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self.done, self.seconds = state["done"], state["seconds"]
+        self.generator.load_state_dict(state["generator"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A refinement and what goes into its checkpoint beside its state: what it is made from, and commits."""
+
+    refinement: Refinement
+    path: Path
+    shape: dict[str, Any]
+    commits: list[str]
+
+    def resume(self) -> None:
+        """Restore the checkpoint, if there is one.
+
+        Raises:
+            TrainingError: it is of other options, weights or label maps, or cannot be read.
+        """
+        state = checkpoint.load(self.path)
+        if state is None:
+            return
+        if state["options"] != self.shape:
+            changed = ", ".join(k for k in self.shape if state["options"].get(k) != self.shape[k])
+            problem = f"holds a run with another {changed}; use another --run-dir, or remove it"
+            raise TrainingError(problem, self.path.parent)
+        self.refinement.restore(state["refinement"])
+        self.commits[:0] = [commit for commit in state["commits"] if commit not in self.commits]
+
+    def save(self) -> None:
+        """Save the checkpoint.
+
+        Raises:
+            TrainingError: as `checkpoint.save`.
+        """
+        state = {"options": self.shape, "commits": self.commits, "refinement": self.refinement.state()}
+        checkpoint.save(self.path, state)
+
+
+@app.default
+def refine(
+    *,
+    weights: Path,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
+    out: Path,
+    run_dir: Path | None = None,
+    steps: int = 400,
+    batch_size: int = 2,
+    rate: float = 2e-4,
+    seed: int = 0,
+    device: str = "auto",
+    checkpoint_every: int = 50,
+) -> int:
+    """Teach a generator what surroundings are in large pictures, by what it makes of them in small ones.
+
+    A quarter of an hour on two cores. The same command again goes on where a stopped run was.
+
+    Parameters
+    ----------
+    weights
+        A weights file of the recipe `projected` that you trust.
+    data
+        Folders of pairs, one or more; of them only large label maps are used, no photos.
+    out
+        The weights file to write.
+    run_dir
+        The run's folder, for its checkpoint. Default: OUT's name in `runs/`, with `-refined`.
+    steps
+        How many steps to train.
+    batch_size
+        Label maps a step, over all processes.
+    rate
+        The learning rate to begin with.
+    seed
+        What everything random follows from.
+    device
+        auto, cpu, cuda or mps.
+    checkpoint_every
+        Steps between checkpoints.
+    """
+    options = Options(steps, batch_size, rate, seed)
+    if checkpoint_every < 1:
+        raise UsageError(f"--checkpoint-every must be at least 1, not {checkpoint_every}")
+    folder = run_dir or Path("runs", f"{out.stem}-refined")
+    chosen = choose_device(device)
+    card = read_card(weights)
+    start = read_pretrained(weights, card.label_set)
+    if not isinstance(start, PretrainedWeights):
+        raise TrainingError("is a checkpoint; expected a weights file", weights)
+    generator = begun(card, start, weights)
+    colored = generator.colored[:, 0].float()
+    maps, val_maps = (
+        large_maps(data, split, card.label_set, colored, card.native_size_px) for split in ("train", "val")
+    )
+    if not maps:
+        raise TrainingError("no large label maps with surroundings in its train split", data[0])
+    with joined(chosen) as world:
+        if batch_size % world.size:
+            raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
+        console = Console(stderr=True, quiet=not world.leads)
+        refinement = Refinement(
+            generator,
+            Scenes(maps, start.color_sets, colored, card.native_size_px, seed),
+            options,
+            chosen,
+            world,
+        )
+        shape = asdict(options) | {"weights": start.sha256, "label maps": len(maps)}
+        run = Run(refinement, folder / CHECKPOINT_NAME, shape, [source_commit()])
+        if world.leads:
+            _make_folder(folder)
+        run.resume()
+        if not learn(run, console, checkpoint_every):
+            console.print(f"stopped after {refinement.done} steps; the same command goes on from there")
+            return command.INTERRUPTED
+        if world.leads:
+            write_weights(run, card, start, out, [folder.name for folder in data])
+            held_out = Scenes(val_maps or maps, start.color_sets, colored, card.native_size_px)
+            looked_at = [scene.to(chosen) for scene in held_out.fixed(MEASURED_MAPS)]
+            with Stages(console) as stages:
+                before, after = unlike_shares(
+                    refinement.before,
+                    refinement.average.module,
+                    refinement.colored,
+                    looked_at,
+                    stages.start("measuring"),
+                )
+            console.print(
+                f"wrote {out}; surroundings in another color than as seen from further away: "
+                f"{before:.1%} before, {after:.1%} now"
+            )
+    return command.DONE
+
+
+def begun(card: Card, start: PretrainedWeights, weights: Path) -> LeanUNet:
+    """The generator of a weights file.
+
+    Raises:
+        TrainingError: it is of another recipe.
+    """
+    generator = LeanUNet(colored_classes(card.label_set))
+    try:
+        load_folded(generator, start.generator)
+    except RuntimeError as error:  # torch names parameters that do not fit
+        raise TrainingError("has other networks than the recipe 'projected'", weights) from error
+    return generator
+
+
+def learn(run: Run, console: Console, checkpoint_every: int) -> bool:
+    """Train until the last step (True) or until asked to stop (False); checkpoints now and then.
+
+    Raises:
+        TrainingError: a checkpoint cannot be written.
+    """
+    refinement = run.refinement
+    steps, world = refinement.options.steps, refinement.world
+    stop = command.stop_on_signals()
+    with Stages(console) as stages:
+        on_step = stages.start("learning surroundings")
+        while refinement.done < steps:
+            refinement.step()
+            on_step(refinement.done, steps)
+            # One process that stops alone would leave the others waiting for its gradients.
+            stopped = agreed(stop.is_set(), world, refinement.device)
+            if world.leads and (stopped or refinement.done % checkpoint_every == 0):
+                run.save()
+            if stopped and refinement.done < steps:
+                return False
+    return True
+
+
+def write_weights(run: Run, card: Card, start: PretrainedWeights, path: Path, data: list[str]) -> None:
+    """Export the averaged generator, all else as it was in the weights file that it began with.
+
+    Raises:
+        TrainingError: as `export`.
+    """
+    refinement = run.refinement
+    training = {
+        "recipe": "surroundings",
+        **asdict(refinement.options),
+        "data": data,
+        "label_maps": len(refinement.scenes.maps),
+        "minutes": round(refinement.seconds / 60),
+        "device": refinement.device.type,
+        "precision": "fp32",
+        "torch": torch.__version__,
+        "commits": run.commits,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "start_from": card.training | {"sha256": start.sha256},
+    }
+    parser = FacadeParser(len(card.label_set.classes))
+    parser.load_state_dict(start.parser)
+    told = replace(card, training=training, scores={}).to_json()
+    export(refinement.average.module, parser, start.color_sets, told, path)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", folder) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 data or run unusable, 2 usage, weights or output unusable, 130 stopped."""
+    return command.run(app, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

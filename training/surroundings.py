@@ -1,0 +1,212 @@
+"""What surroundings are in large pictures: a generator can learn it from what it makes of them in small ones.
+
+Where surroundings are wide and blank, a generator at a picture's own resolution cannot see whether they are
+sky, street or a neighbor's wall: it chooses, and a white hole of sky in a wall is what comes of it. The same
+map at the size that it was trained at shows it whole, and it chooses well. So it learns from itself: the
+colors of surroundings from its small pictures, all else from its large ones (self-distillation, a global view
+teaching local ones, as in Caron et al. 2021, arXiv 2104.14294, section 3.1).
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facadegen import labels
+from facadegen.errors import LabelMapError, TrainingError
+from facadegen.palettes import LabelSet
+from training.data import find_pairs, mix_seeds
+from training.networks.lean_unet import LeanUNet
+
+# Sides of maps, of the size that the generator was trained at: from which on they count as large, what they
+# are cut down to, and as what they are seen from further away.
+LEAST_SIZE, MOST_SIZE, FAR_SIZE = 2.0, 4.0, 1.25
+LEAST_SURROUNDINGS = 0.05  # of a map, or there is nothing to be learnt from it
+CELL_PX = 32
+# Mean colors of cells, in -1..1, that differ by more than this are unlike: 32 levels of 255.
+UNLIKE = 0.25
+OFTEN_SMALLER, LEAST_SCALE = 0.25, 0.6  # how many of the maps are shown smaller, and how small at least
+OFTEN_OTHER_HINT = 0.3  # how often the background's hint is another color set's
+COLOR_WEIGHT, KEEP_WEIGHT, CALM_WEIGHT = 5.0, 10.0, 1.0
+
+
+class Scene(NamedTuple):
+    """One map in one set of colors. classes: uint8 (1, H, W); far_classes: the same map from further away,
+    uint8 (1, h, w); colors: (1, K, 3) in 0..1; top, left: where noise begins, px, whole numbers ()."""
+
+    classes: Tensor
+    far_classes: Tensor
+    colors: Tensor
+    top: Tensor
+    left: Tensor
+
+    def to(self, device: torch.device) -> "Scene":
+        return Scene(*(x.to(device) for x in self))
+
+
+class Lesson(NamedTuple):
+    """What is to be learnt of a scene.
+
+    large, far: the pictures as they are made now, (1, 3, H, W) and (1, 3, h, w) in -1..1. open: (1, 1, H, W),
+    1 for surroundings. Of cells, (1, C, y, x): colors, the mean colors of surroundings as seen from further
+    away; known, 1 where there are any; unlike, 1 where the large picture's are others. redone: (1, 1, H, W),
+    1 for surroundings in cells that are unlike, or beside one.
+    """
+
+    large: Tensor
+    far: Tensor
+    open: Tensor
+    colors: Tensor
+    known: Tensor
+    unlike: Tensor
+    redone: Tensor
+
+
+class Scenes:
+    """Scenes drawn from label maps and color sets; each follows from its number and the seed."""
+
+    def __init__(
+        self,
+        maps: Sequence[Tensor],
+        color_sets: Tensor,
+        colored: Tensor,
+        native_size_px: int,
+        seed: int = 0,
+    ) -> None:
+        """maps: uint8 (H, W) each; color_sets: (M, K, 3) in 0..1; colored: (K,), 0 for the surroundings."""
+        self.maps, self.color_sets, self.colored = maps, color_sets, colored
+        self.native_size_px, self.seed = native_size_px, seed
+
+    def draw(self, number: int) -> Scene:
+        """Any map, mirrored or not, at its own size or smaller, in any colors."""
+        random = torch.Generator().manual_seed(mix_seeds(self.seed, 4, number))
+
+        def below(count: int) -> int:
+            return int(torch.randint(count, (), generator=random))
+
+        flip, smaller, scale, hint = torch.rand(4, generator=random).tolist()
+        classes = self.maps[below(len(self.maps))]
+        colors, others = (self.color_sets[below(len(self.color_sets))] for _ in range(2))
+        if hint < OFTEN_OTHER_HINT:
+            colors = torch.where(self.colored[:, None] > 0, colors, others)
+        scale = LEAST_SCALE + (1 - LEAST_SCALE) * scale if smaller < OFTEN_SMALLER else 1.0
+        return self._scene(
+            classes.flip(1) if flip < 0.5 else classes, colors, scale, below(4096), below(4096)
+        )
+
+    def fixed(self, most: int) -> list[Scene]:
+        """So many maps, spread over all of them, as they are, each in colors of its own; always the same."""
+        count = min(most, len(self.maps))
+        chosen = (
+            [rows[i * len(rows) // count] for i in range(count)] for rows in (self.maps, self.color_sets)
+        )
+        return [self._scene(classes, colors, 1.0, 0, 0) for classes, colors in zip(*chosen, strict=True)]
+
+    def _scene(self, classes: Tensor, colors: Tensor, scale: float, top: int, left: int) -> Scene:
+        def sized(longest_px: float) -> Tensor:
+            sides = (
+                max(2, round(side * longest_px / max(classes.shape) / LeanUNet.stride)) * LeanUNet.stride
+                for side in classes.shape
+            )
+            whole = classes[None, None].float()
+            return F.interpolate(whole, tuple(sides), mode="nearest-exact")[:, 0].byte()
+
+        longest_px = min(scale * max(classes.shape), MOST_SIZE * self.native_size_px)
+        far_px = FAR_SIZE * self.native_size_px
+        return Scene(sized(longest_px), sized(far_px), colors[None], torch.tensor(top), torch.tensor(left))
+
+
+@torch.no_grad()
+def lesson(generator: nn.Module, colored: Tensor, scene: Scene) -> Lesson:
+    """What a generator can learn of a scene from what it makes of it from further away.
+
+    colored: (K,), 0 for the classes that are surroundings.
+    """
+    place = (scene.colors, scene.top, scene.left)
+    large, far = (generator(x, *place).clamp(-1, 1) for x in (scene.classes, scene.far_classes))
+    is_open, far_open = (1 - colored[x.long()][:, None] for x in (scene.classes, scene.far_classes))
+    size = scene.classes.shape[1:]
+    enlarged = F.interpolate(torch.cat([far * far_open, far_open], dim=1), size, mode="bilinear")
+    share, far_share = _cells(is_open), _cells(enlarged[:, 3:])
+    colors = _cells(enlarged[:, :3]) / far_share.clamp(min=0.05)
+    known = ((share > 0.4) & (far_share > 0.3)).float()
+    unlike = (_off(large, is_open, colors) > UNLIKE).float() * known
+    redone = F.interpolate(F.max_pool2d(unlike, 3, 1, 1), size, mode="nearest") * is_open
+    return Lesson(large, far, is_open, colors, known, unlike, redone)
+
+
+def lesson_loss(picture: Tensor, far_picture: Tensor, lesson: Lesson) -> Tensor:
+    """How far pictures (1, 3, H, W) and (1, 3, h, w) of a scene in -1..1 are from having learnt its lesson.
+
+    Cells that are unlike should come close to their colors, calmly; all else should stay as it is.
+    """
+    excess = F.relu(_off(picture, lesson.open, lesson.colors) - UNLIKE / 2) * lesson.unlike
+    color = excess.sum() / lesson.known.sum().clamp(min=1)
+    keep = ((picture - lesson.large).abs() * (1 - lesson.redone)).mean()
+    keep = keep + (far_picture - lesson.far).abs().mean()
+    redone = lesson.redone
+    down = (picture[:, :, 1:] - picture[:, :, :-1]).abs().mean(1, keepdim=True)
+    across = (picture[..., 1:] - picture[..., :-1]).abs().mean(1, keepdim=True)
+    unrest = (down * redone[:, :, 1:] * redone[:, :, :-1]).sum()
+    unrest = unrest + (across * redone[..., 1:] * redone[..., :-1]).sum()
+    return COLOR_WEIGHT * color + KEEP_WEIGHT * keep + CALM_WEIGHT * unrest / redone.numel()
+
+
+@torch.no_grad()
+def unlike_shares(
+    before: nn.Module,
+    after: nn.Module,
+    colored: Tensor,
+    scenes: Sequence[Scene],
+    on_seen: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[float, float]:
+    """Of cells of surroundings, the part (0..1) whose color is another than as `before` sees it from further
+    away, in the large pictures of `before` and of `after`; `on_seen(done, total)` after each scene."""
+    unlike, known = torch.zeros(2), 0.0
+    for done, scene in enumerate(scenes, 1):
+        taught = lesson(before, colored, scene)
+        picture = after(scene.classes, scene.colors, scene.top, scene.left).clamp(-1, 1)
+        still = (_off(picture, taught.open, taught.colors) > UNLIKE) * taught.known
+        unlike += torch.stack([taught.unlike.sum(), still.sum()]).cpu()
+        known += float(taught.known.sum())
+        on_seen(done, len(scenes))
+    first, second = (unlike / max(known, 1.0)).tolist()
+    return first, second
+
+
+def large_maps(
+    folders: Sequence[Path], split: str, label_set: LabelSet, colored: Tensor, native_size_px: int
+) -> list[Tensor]:
+    """The label maps, uint8 (H, W), of a split of all folders that are large and show surroundings.
+
+    colored: (K,), 0 for the classes that are surroundings. Folders without a val split have none.
+
+    Raises:
+        TrainingError: no such folder, no pairs in it, or a label map that cannot be read.
+    """
+    found = []
+    for folder in folders:
+        if split == "val" and not (folder / "val").is_dir():
+            continue
+        for files in find_pairs(folder, split):
+            try:
+                classes = torch.from_numpy(labels.decode(files.label_map, label_set).classes.copy())
+            except LabelMapError as error:
+                raise TrainingError(error.problem, files.label_map) from error
+            is_open = 1 - colored[classes.long()]
+            if max(classes.shape) >= LEAST_SIZE * native_size_px and is_open.mean() >= LEAST_SURROUNDINGS:
+                found.append(classes)
+    return found
+
+
+def _cells(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, CELL_PX, CELL_PX // 2)
+
+
+def _off(pictures: Tensor, is_open: Tensor, colors: Tensor) -> Tensor:
+    """How far the mean colors of surroundings in cells are from these, (N, 1, h, w)."""
+    found = _cells(pictures * is_open) / _cells(is_open).clamp(min=0.05)
+    return (found - colors).abs().mean(1, keepdim=True)
