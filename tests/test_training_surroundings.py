@@ -73,6 +73,11 @@ def test_a_generator_without_the_hole_has_learnt_its_lesson(scene: Scene, taught
     assert cost(Blind(), scene, taught) > 0.5
 
 
+def test_what_is_tolerated_need_not_be_learnt(scene: Scene) -> None:
+    taught = lesson(Blind(), COLORED, scene, tolerance=1.0)
+    assert not taught.redone.any() and cost(Blind(), scene, taught) == pytest.approx(0, abs=1e-6)
+
+
 def test_what_is_not_surroundings_must_stay(scene: Scene, taught: Lesson) -> None:
     assert cost(Blind(hole=WALL, building=-0.4), scene, taught) > 0.5
 
@@ -185,6 +190,7 @@ def test_a_run_is_not_gone_on_with_in_another_way(
         ("projected", True, {}, 1, "no large label maps with surroundings"),
         ("projected", False, {"steps": 0}, 2, "--steps must be at least 1"),
         ("projected", False, {"rate": 1.5}, 2, "--rate must lie between 0 and 1"),
+        ("projected", False, {"color-weight": 0}, 2, "--color-weight must be above 0"),
         ("projected", False, {"checkpoint-every": 0}, 2, "--checkpoint-every must be at least 1"),
     ],
 )

@@ -3,6 +3,7 @@
 python -m training.refine --weights WEIGHTS --data DIR --out WEIGHTS
 """
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +28,15 @@ from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, read_pretrained
 from training.recipes import colored_classes, leaky_clamp
 from training.stages import Stages
-from training.surroundings import Scenes, large_maps, lesson, lesson_loss, unlike_shares
+from training.surroundings import (
+    COLOR_WEIGHT,
+    TOLERANCE,
+    Scenes,
+    large_maps,
+    lesson,
+    lesson_loss,
+    unlike_shares,
+)
 
 CHECKPOINT_NAME = "checkpoint.pt"
 BETAS = (0.5, 0.99)
@@ -50,6 +59,8 @@ class Options:
     batch_size: int
     rate: float
     seed: int
+    tolerance: float
+    color_weight: float
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -57,6 +68,9 @@ class Options:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}")
+        for name in ("tolerance", "color_weight"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
 
 
 class Refinement:
@@ -87,12 +101,15 @@ class Refinement:
         first = self.done * self.options.batch_size + self.world.rank * share
         for number in range(first, first + share):
             scene = self.scenes.draw(number).to(self.device)
-            taught = lesson(self.before, self.colored, scene)
+            taught = lesson(self.before, self.colored, scene, self.options.tolerance)
             place = (scene.colors, scene.top, scene.left)
             picture, far_picture = (
                 leaky_clamp(self.generator(classes, *place)) for classes in (scene.classes, scene.far_classes)
             )
-            (lesson_loss(picture, far_picture, taught) / share).backward()
+            loss = lesson_loss(
+                picture, far_picture, taught, self.options.tolerance, self.options.color_weight
+            )
+            (loss / share).backward()
         average_gradients(self.generator, self.world)
         self.optimizer.step()
         self.average.update_parameters(self.generator)
@@ -163,6 +180,8 @@ def refine(
     batch_size: int = 2,
     rate: float = 2e-4,
     seed: int = 0,
+    tolerance: float = TOLERANCE,
+    color_weight: float = COLOR_WEIGHT,
     device: str = "auto",
     checkpoint_every: int = 50,
 ) -> int:
@@ -188,12 +207,16 @@ def refine(
         The learning rate to begin with.
     seed
         What everything random follows from.
+    tolerance
+        How far colors of surroundings may be from those seen from further away, black being -1 and white 1.
+    color_weight
+        How much they count beside what should stay as it is.
     device
         auto, cpu, cuda or mps.
     checkpoint_every
         Steps between checkpoints.
     """
-    options = Options(steps, batch_size, rate, seed)
+    options = Options(steps, batch_size, rate, seed, tolerance, color_weight)
     if checkpoint_every < 1:
         raise UsageError(f"--checkpoint-every must be at least 1, not {checkpoint_every}")
     folder = run_dir or Path("runs", f"{out.stem}-refined")

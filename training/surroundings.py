@@ -26,8 +26,7 @@ from training.networks.lean_unet import LeanUNet
 LEAST_SIZE, MOST_SIZE, FAR_SIZE = 2.0, 4.0, 1.25
 LEAST_SURROUNDINGS = 0.05  # of a map, or there is nothing to be learnt from it
 CELL_PX = 32
-# Mean colors of cells, in -1..1, that differ by more than this are unlike: 32 levels of 255.
-UNLIKE = 0.25
+TOLERANCE = 0.25  # of mean colors of cells, in -1..1: 32 levels of 255
 OFTEN_SMALLER, LEAST_SCALE = 0.25, 0.6  # how many of the maps are shown smaller, and how small at least
 OFTEN_OTHER_HINT = 0.3  # how often the background's hint is another color set's
 COLOR_WEIGHT, KEEP_WEIGHT, CALM_WEIGHT = 5.0, 10.0, 1.0
@@ -120,10 +119,11 @@ class Scenes:
 
 
 @torch.no_grad()
-def lesson(generator: nn.Module, colored: Tensor, scene: Scene) -> Lesson:
+def lesson(generator: nn.Module, colored: Tensor, scene: Scene, tolerance: float = TOLERANCE) -> Lesson:
     """What a generator can learn of a scene from what it makes of it from further away.
 
-    colored: (K,), 0 for the classes that are surroundings.
+    colored: (K,), 0 for the classes that are surroundings; tolerance: how far mean colors of cells are from
+    each other at most, in -1..1, to count as alike.
     """
     place = (scene.colors, scene.top, scene.left)
     large, far = (generator(x, *place).clamp(-1, 1) for x in (scene.classes, scene.far_classes))
@@ -133,17 +133,24 @@ def lesson(generator: nn.Module, colored: Tensor, scene: Scene) -> Lesson:
     share, far_share = _cells(is_open), _cells(enlarged[:, 3:])
     colors = _cells(enlarged[:, :3]) / far_share.clamp(min=0.05)
     known = ((share > 0.4) & (far_share > 0.3)).float()
-    unlike = (_off(large, is_open, colors) > UNLIKE).float() * known
+    unlike = (_off(large, is_open, colors) > tolerance).float() * known
     redone = F.interpolate(F.max_pool2d(unlike, 3, 1, 1), size, mode="nearest") * is_open
     return Lesson(large, far, is_open, colors, known, unlike, redone)
 
 
-def lesson_loss(picture: Tensor, far_picture: Tensor, lesson: Lesson) -> Tensor:
+def lesson_loss(
+    picture: Tensor,
+    far_picture: Tensor,
+    lesson: Lesson,
+    tolerance: float = TOLERANCE,
+    color_weight: float = COLOR_WEIGHT,
+) -> Tensor:
     """How far pictures (1, 3, H, W) and (1, 3, h, w) of a scene in -1..1 are from having learnt its lesson.
 
-    Cells that are unlike should come close to their colors, calmly; all else should stay as it is.
+    Cells that are unlike should come close to their colors, to half the tolerance, calmly; all else should
+    stay as it is.
     """
-    excess = F.relu(_off(picture, lesson.open, lesson.colors) - UNLIKE / 2) * lesson.unlike
+    excess = F.relu(_off(picture, lesson.open, lesson.colors) - tolerance / 2) * lesson.unlike
     color = excess.sum() / lesson.known.sum().clamp(min=1)
     keep = ((picture - lesson.large).abs() * (1 - lesson.redone)).mean()
     keep = keep + (far_picture - lesson.far).abs().mean()
@@ -152,7 +159,7 @@ def lesson_loss(picture: Tensor, far_picture: Tensor, lesson: Lesson) -> Tensor:
     across = (picture[..., 1:] - picture[..., :-1]).abs().mean(1, keepdim=True)
     unrest = (down * redone[:, :, 1:] * redone[:, :, :-1]).sum()
     unrest = unrest + (across * redone[..., 1:] * redone[..., :-1]).sum()
-    return COLOR_WEIGHT * color + KEEP_WEIGHT * keep + CALM_WEIGHT * unrest / redone.numel()
+    return color_weight * color + KEEP_WEIGHT * keep + CALM_WEIGHT * unrest / redone.numel()
 
 
 @torch.no_grad()
@@ -169,7 +176,7 @@ def unlike_shares(
     for done, scene in enumerate(scenes, 1):
         taught = lesson(before, colored, scene)
         picture = after(scene.classes, scene.colors, scene.top, scene.left).clamp(-1, 1)
-        still = (_off(picture, taught.open, taught.colors) > UNLIKE) * taught.known
+        still = (_off(picture, taught.open, taught.colors) > TOLERANCE) * taught.known
         unlike += torch.stack([taught.unlike.sum(), still.sum()]).cpu()
         known += float(taught.known.sum())
         on_seen(done, len(scenes))
