@@ -3,6 +3,8 @@
 # make demo    examples/labels -> facades/
 # make bench   the benchmark, a quarter of an hour; ONLY=net for one section
 # make soak    the torture tests, a quarter of an hour; SOAK_SCALE=0.1 for less
+# make weights the shipped weights anew, from DATA=data into runs/weights/: half an hour on a GPU, and as
+#              long on two cores
 # make clean   removes the virtual environment and what tools left
 #
 # make test PYTHON=python3.13    another Python (3.11 to 3.13)
@@ -14,7 +16,7 @@ SUITABLE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: test lint demo bench soak clean
+.PHONY: test lint demo bench soak weights clean
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
@@ -32,6 +34,33 @@ bench: $(VENV)/.installed-bench
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/soak
+
+# The five runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
+DATA := data
+RUNS := runs/weights
+BATCH_SIZE := 32
+FIT = $(BIN)/python -m training.fit --data $(DATA)/facades --data $(DATA)/cmp_base --batch-size $(BATCH_SIZE)
+
+weights: $(RUNS)/facades.pt
+
+$(RUNS)/first.pt: | $(VENV)/.installed-dev
+	$(FIT) --out $@ --run-dir $(RUNS)/first --steps $(or $(STEPS),6675)
+
+$(RUNS)/second.pt: $(RUNS)/first.pt
+	$(FIT) --out $@ --run-dir $(RUNS)/second --steps $(or $(STEPS),8400) --seed 37 \
+	    --start-from $(RUNS)/first/checkpoint.pt
+
+$(RUNS)/third.pt: $(RUNS)/second.pt
+	$(FIT) --out $@ --run-dir $(RUNS)/third --steps $(or $(STEPS),8560) --seed 42 \
+	    --start-from $(RUNS)/second.pt --start-share 0.5 --generator-rate 3e-4
+
+$(RUNS)/once.pt: $(RUNS)/third.pt
+	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/once \
+	    --steps $(or $(STEPS),400)
+
+$(RUNS)/facades.pt: $(RUNS)/once.pt
+	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/twice \
+	    --steps $(or $(STEPS),240) --seed 1 --tolerance 0.4 --color-weight 20
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
