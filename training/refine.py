@@ -187,7 +187,7 @@ def refine(
 ) -> int:
     """Teach a generator what surroundings are in large pictures, by what it makes of them in small ones.
 
-    A quarter of an hour on two cores. The same command again goes on where a stopped run was.
+    Some twenty minutes on two cores. The same command again goes on where a stopped run was.
 
     Parameters
     ----------
