@@ -300,7 +300,8 @@ def learn(run: Run, console: Console, checkpoint_every: int) -> bool:
             on_step(refinement.done, steps)
             # One process that stops alone would leave the others waiting for its gradients.
             stopped = agreed(stop.is_set(), world, refinement.device)
-            if world.leads and (stopped or refinement.done % checkpoint_every == 0):
+            due = refinement.done % checkpoint_every == 0 or refinement.done == steps
+            if world.leads and (stopped or due):
                 run.save()
             if stopped and refinement.done < steps:
                 return False
