@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,20 +111,12 @@ def large_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The weights of a run of one step, by its recipe."""
-    folder = tmp_path_factory.mktemp("weights")
-
-    def of(recipe: str) -> Path:
-        out = folder / f"{recipe}.pt"
-        if not out.exists():
-            size_px = NATIVE_PX if recipe == "projected" else 256
-            options = {"data": pairs_folder, "out": out, "run-dir": folder / recipe, "steps": 1}
-            options |= {"batch-size": 1, "size-px": size_px, "device": "cpu", "recipe": recipe}
-            assert fit.main(words(options)) == 0
-        return out
-
-    return of
+def weights(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a run of one step."""
+    out = tmp_path_factory.mktemp("weights") / "projected.pt"
+    options = {"data": pairs_folder, "out": out, "run-dir": out.with_suffix(""), "steps": 1}
+    assert fit.main(words(options | {"batch-size": 1, "size-px": NATIVE_PX, "device": "cpu"})) == 0
+    return out
 
 
 def words(options: dict[str, Any]) -> list[str]:
@@ -144,11 +135,11 @@ def state(path: Path) -> dict[str, Tensor]:
 
 
 def test_weights_come_out_that_differ_in_the_generator_alone(
-    weights: Callable[[str], Path], large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.pt"
-    assert refine.main(arguments(weights("projected"), large_pairs, out)) == 0
-    was, now = state(weights("projected")), state(out)
+    assert refine.main(arguments(weights, large_pairs, out)) == 0
+    was, now = state(weights), state(out)
     changed = {name for name in was if not torch.equal(was[name], now[name])}
     assert changed and all(name.startswith("network.") for name in changed)
     training = generator.load(out, device="cpu").card.training
@@ -158,66 +149,71 @@ def test_weights_come_out_that_differ_in_the_generator_alone(
 
 
 def test_a_stopped_run_goes_on_exactly(
-    weights: Callable[[str], Path], large_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, large_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight, stopped = tmp_path / "straight.pt", tmp_path / "stopped.pt"
-    assert refine.main(arguments(weights("projected"), large_pairs, straight)) == 0
+    assert refine.main(arguments(weights, large_pairs, straight)) == 0
     asked = threading.Event()
     asked.set()
     with monkeypatch.context() as patch:
         patch.setattr(command, "stop_on_signals", lambda: asked)
-        assert refine.main(arguments(weights("projected"), large_pairs, stopped)) == 130
+        assert refine.main(arguments(weights, large_pairs, stopped)) == 130
     assert not stopped.exists()
-    assert refine.main(arguments(weights("projected"), large_pairs, stopped)) == 0
+    assert refine.main(arguments(weights, large_pairs, stopped)) == 0
     found = state(stopped)
     assert all(torch.equal(value, found[name]) for name, value in state(straight).items())
 
 
 def test_a_run_is_not_gone_on_with_in_another_way(
-    weights: Callable[[str], Path], large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.pt"
-    assert refine.main(arguments(weights("projected"), large_pairs, out)) == 0
-    assert refine.main(arguments(weights("projected"), large_pairs, out, seed=1)) == 1
+    assert refine.main(arguments(weights, large_pairs, out)) == 0
+    assert refine.main(arguments(weights, large_pairs, out, seed=1)) == 1
     assert "another seed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("recipe", "small", "options", "code", "problem"),
+    ("small", "options", "code", "problem"),
     [
-        ("pix2pix", False, {}, 1, "has other networks than the recipe 'projected'"),
-        ("projected", True, {}, 1, "no large label maps with surroundings"),
-        ("projected", False, {"steps": 0}, 2, "--steps must be at least 1"),
-        ("projected", False, {"rate": 1.5}, 2, "--rate must lie between 0 and 1"),
-        ("projected", False, {"color-weight": 0}, 2, "--color-weight must be above 0"),
-        ("projected", False, {"checkpoint-every": 0}, 2, "--checkpoint-every must be at least 1"),
+        (True, {}, 1, "no large label maps with surroundings"),
+        (False, {"steps": 0}, 2, "--steps must be at least 1"),
+        (False, {"rate": 1.5}, 2, "--rate must lie between 0 and 1"),
+        (False, {"color-weight": 0}, 2, "--color-weight must be above 0"),
+        (False, {"checkpoint-every": 0}, 2, "--checkpoint-every must be at least 1"),
     ],
 )
 def test_what_cannot_work_is_told_in_one_line(
-    weights: Callable[[str], Path],
+    weights: Path,
     large_pairs: Path,
     pairs_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    recipe: str,
     small: bool,
     options: dict[str, Any],
     code: int,
     problem: str,
 ) -> None:
     data = pairs_folder if small else large_pairs
-    chosen = weights(recipe)
     capsys.readouterr()
-    assert refine.main(arguments(chosen, data, tmp_path / "out.pt", **options)) == code
+    assert refine.main(arguments(weights, data, tmp_path / "out.pt", **options)) == code
     told = capsys.readouterr().err
     assert problem in told and told.count("\n") == 1
     assert not (tmp_path / "out.pt").exists()
 
 
-def test_a_checkpoint_is_no_weights_file(
-    weights: Callable[[str], Path], large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_networks_of_another_kind_are_told_in_one_line(
+    tiny_weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved = shutil.copy(weights("projected").with_suffix("") / "checkpoint.pt", tmp_path / "run.pt")
+    assert refine.main(arguments(tiny_weights, large_pairs, tmp_path / "out.pt")) == 1
+    told = capsys.readouterr().err
+    assert "has other networks than the recipe 'projected'" in told and told.count("\n") == 1
+
+
+def test_a_checkpoint_is_no_weights_file(
+    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = shutil.copy(weights.with_suffix("") / "checkpoint.pt", tmp_path / "run.pt")
     capsys.readouterr()
     assert refine.main(arguments(Path(saved), large_pairs, tmp_path / "out.pt")) == 2
     assert capsys.readouterr().err.count("\n") == 1
