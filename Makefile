@@ -52,7 +52,7 @@ $(RUNS)/second.pt: $(RUNS)/first.pt
 
 $(RUNS)/third.pt: $(RUNS)/second.pt
 	$(FIT) --out $@ --run-dir $(RUNS)/third --steps $(or $(STEPS),8560) --seed 42 \
-	    --start-from $(RUNS)/second.pt --start-share 0.5 --generator-rate 3e-4
+	    --start-from $< --start-share 0.5 --generator-rate 3e-4
 
 $(RUNS)/once.pt: $(RUNS)/third.pt
 	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/once \

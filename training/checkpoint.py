@@ -32,6 +32,18 @@ def save(path: Path, state: dict[str, Any]) -> None:
         ) from error
 
 
+def require_same(saved: dict[str, Any], shape: dict[str, Any], folder: Path) -> None:
+    """Check that a run goes on as it began: with what shaped its weights when it was saved.
+
+    Raises:
+        TrainingError: with something else.
+    """
+    if saved != shape:
+        changed = ", ".join(key for key in shape if saved.get(key) != shape[key])
+        problem = f"holds a run with another {changed}; use another --run-dir, or remove it"
+        raise TrainingError(problem, folder)
+
+
 def load(path: Path) -> dict[str, Any] | None:
     """The state last saved, on the CPU; None where there is none.
 

@@ -374,11 +374,7 @@ def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: Wo
     state = checkpoint.load(options.run / CHECKPOINT_NAME)
     if state is not None:
         shape = origin.shape(options, state["trainer"]["done"])
-        if state["options"] != shape:
-            changed = ", ".join(k for k in shape if state["options"].get(k) != shape[k])
-            raise TrainingError(
-                f"holds a run with another {changed}; use another --run-dir, or remove it", options.run
-            )
+        checkpoint.require_same(state["options"], shape, options.run)
         try:
             trainer.restore(state["trainer"])
         except RuntimeError as error:  # torch names parameters that do not fit

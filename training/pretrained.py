@@ -11,7 +11,7 @@ from torch import Tensor
 from facadegen import torchscript
 from facadegen.errors import TrainingError
 from facadegen.palettes import LabelSet
-from facadegen.weights import checksum, read_card
+from facadegen.weights import Card, checksum, read_card
 from training import checkpoint
 from training.loop import Trainer
 
@@ -66,6 +66,15 @@ def read_pretrained(path: Path, label_set: LabelSet) -> Pretrained:
         return _read_run(path, label_set)
     card = read_card(path)
     _check_classes(card.label_set.classes, label_set, path)
+    return read_weights(path, card)
+
+
+def read_weights(path: Path, card: Card) -> PretrainedWeights:
+    """The networks in a weights file with this card; it is a program: only of files that are trusted.
+
+    Raises:
+        WeightsError: a damaged one.
+    """
     state = torchscript.read(path, card).state_dict()
     generator, parser = (
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -25,7 +25,7 @@ from training.export import export, source_commit
 from training.loop import Schedule
 from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
-from training.pretrained import PretrainedWeights, read_pretrained
+from training.pretrained import PretrainedWeights, read_weights
 from training.recipes import colored_classes, leaky_clamp
 from training.stages import Stages
 from training.surroundings import (
@@ -152,10 +152,7 @@ class Run:
         state = checkpoint.load(self.path)
         if state is None:
             return
-        if state["options"] != self.shape:
-            changed = ", ".join(k for k in self.shape if state["options"].get(k) != self.shape[k])
-            problem = f"holds a run with another {changed}; use another --run-dir, or remove it"
-            raise TrainingError(problem, self.path.parent)
+        checkpoint.require_same(state["options"], self.shape, self.path.parent)
         self.refinement.restore(state["refinement"])
         self.commits[:0] = [commit for commit in state["commits"] if commit not in self.commits]
 
@@ -222,9 +219,7 @@ def refine(
     folder = run_dir or Path("runs", f"{out.stem}-refined")
     chosen = choose_device(device)
     card = read_card(weights)
-    start = read_pretrained(weights, card.label_set)
-    if not isinstance(start, PretrainedWeights):
-        raise TrainingError("is a checkpoint; expected a weights file", weights)
+    start = read_weights(weights, card)
     generator = begun(card, start, weights)
     colored = generator.colored[:, 0].float()
     maps, val_maps = (
