@@ -1,4 +1,4 @@
-"""Teach a generator what surroundings are in large pictures, and save it as another weights file.
+"""Have a generator learn from its own pictures, and save it as another weights file.
 
 python -m training.refine --weights WEIGHTS --data DIR --out WEIGHTS
 """
@@ -6,14 +6,15 @@ python -m training.refine --weights WEIGHTS --data DIR --out WEIGHTS
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from cyclopts import App, Parameter
 from rich.console import Console
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facadegen.device import choose_device
@@ -26,30 +27,39 @@ from training.loop import Schedule
 from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, read_weights
-from training.recipes import colored_classes, leaky_clamp
+from training.recipes import colored_classes
+from training.skies import Skies, maps_with_sky
 from training.stages import Stages
-from training.surroundings import (
-    COLOR_WEIGHT,
-    TOLERANCE,
-    Scenes,
-    large_maps,
-    lesson,
-    lesson_loss,
-    unlike_shares,
-)
+from training.surroundings import COLOR_WEIGHT, TOLERANCE, Scenes, Surroundings, large_maps
 
 CHECKPOINT_NAME = "checkpoint.pt"
 BETAS = (0.5, 0.99)
 EMA_DECAY = 0.99
 RAMP_STEPS = 20
-MEASURED_MAPS = 24
 
 app = App(name="python -m training.refine", help_format="plaintext", version_flags=[])
 
 
+class Subject(Protocol):
+    """What a generator is to learn from its own pictures."""
+
+    @property
+    def title(self) -> str:
+        """What it does, for who waits."""
+
+    def options(self) -> dict[str, Any]:
+        """What shapes the weights beside the options of all refinements."""
+
+    def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
+        """How far the pupil is from what can be learnt of `before`, in the sample of that number."""
+
+    def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
+        """What was learnt, in words, with figures of both; `on_seen(done, total)` is called now and then."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """What shapes the weights, but for those to begin with and the label maps.
+    """What shapes the weights, but for those to begin with and the subject.
 
     Raises:
         UsageError: a value that cannot work.
@@ -59,8 +69,6 @@ class Options:
     batch_size: int
     rate: float
     seed: int
-    tolerance: float
-    color_weight: float
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -68,23 +76,19 @@ class Options:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}")
-        for name in ("tolerance", "color_weight"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
 
 
 class Refinement:
     """A generator that learns from a frozen copy of what it was; `step` moves it on by one batch."""
 
     def __init__(
-        self, generator: LeanUNet, scenes: Scenes, options: Options, device: torch.device, world: World
+        self, generator: LeanUNet, subject: Subject, options: Options, device: torch.device, world: World
     ) -> None:
-        self.scenes, self.options, self.device, self.world = scenes, options, device, world
+        self.subject, self.options, self.device, self.world = subject, options, device, world
         # Statistics of BatchNorms stay as they are in use.
         self.generator = generator.eval().to(device)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.before = folded(generator).requires_grad_(False)
-        self.colored = scenes.colored.to(device)
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
         self.optimizer = torch.optim.Adam(self.generator.parameters(), options.rate, BETAS)
         self.schedule = Schedule(options.steps, ramp=RAMP_STEPS, decay_from=0.0)
@@ -92,7 +96,7 @@ class Refinement:
         self.seconds = 0.0
 
     def step(self) -> None:
-        """One step: a batch of scenes, one by one, for maps differ in size."""
+        """One step: a batch of samples, one by one, for maps differ in size."""
         since = time.perf_counter()
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.rate * self.schedule.factor(self.done)
@@ -100,16 +104,7 @@ class Refinement:
         share = self.options.batch_size // self.world.size
         first = self.done * self.options.batch_size + self.world.rank * share
         for number in range(first, first + share):
-            scene = self.scenes.draw(number).to(self.device)
-            taught = lesson(self.before, self.colored, scene, self.options.tolerance)
-            place = (scene.colors, scene.top, scene.left)
-            picture, far_picture = (
-                leaky_clamp(self.generator(classes, *place)) for classes in (scene.classes, scene.far_classes)
-            )
-            loss = lesson_loss(
-                picture, far_picture, taught, self.options.tolerance, self.options.color_weight
-            )
-            (loss / share).backward()
+            (self.subject.loss(self.generator, self.before, number) / share).backward()
         average_gradients(self.generator, self.world)
         self.optimizer.step()
         self.average.update_parameters(self.generator)
@@ -173,29 +168,33 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
+    subject: Literal["surroundings", "skies"] = "surroundings",
     steps: int = 400,
     batch_size: int = 2,
     rate: float = 2e-4,
     seed: int = 0,
-    tolerance: float = TOLERANCE,
-    color_weight: float = COLOR_WEIGHT,
+    tolerance: float | None = None,
+    color_weight: float | None = None,
     device: str = "auto",
     checkpoint_every: int = 50,
 ) -> int:
-    """Teach a generator what surroundings are in large pictures, by what it makes of them in small ones.
+    """Have a generator learn from its own pictures, without photos: some twenty minutes on two cores.
 
-    Some twenty minutes on two cores. The same command again goes on where a stopped run was.
+    The same command again goes on where a stopped run was.
 
     Parameters
     ----------
     weights
         A weights file of the recipe `projected` that you trust.
     data
-        Folders of pairs, one or more; of them only large label maps are used, no photos.
+        Folders of pairs, one or more; of them only label maps are used, no photos.
     out
         The weights file to write.
     run_dir
         The run's folder, for its checkpoint. Default: OUT's name in `runs/`, with `-refined`.
+    subject
+        surroundings: what wide, blank surroundings are in large pictures, by what they are in small ones.
+        skies: to leave hatching out of skies.
     steps
         How many steps to train.
     batch_size
@@ -206,39 +205,39 @@ def refine(
         What everything random follows from.
     tolerance
         How far colors of surroundings may be from those seen from further away, black being -1 and white 1.
+        Default: 0.25; for surroundings only.
     color_weight
-        How much they count beside what should stay as it is.
+        How much they count beside what should stay as it is. Default: 5; for surroundings only.
     device
         auto, cpu, cuda or mps.
     checkpoint_every
         Steps between checkpoints.
     """
-    options = Options(steps, batch_size, rate, seed, tolerance, color_weight)
+    options = Options(steps, batch_size, rate, seed)
     if checkpoint_every < 1:
         raise UsageError(f"--checkpoint-every must be at least 1, not {checkpoint_every}")
+    for name, value in (("tolerance", tolerance), ("color-weight", color_weight)):
+        if value is not None and subject != "surroundings":
+            raise UsageError(f"--{name} is for --subject surroundings alone")
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"--{name} must be above 0, not {value}")
     folder = run_dir or Path("runs", f"{out.stem}-refined")
     chosen = choose_device(device)
     card = read_card(weights)
     start = read_weights(weights, card)
     generator = begun(card, start, weights)
-    colored = generator.colored[:, 0].float()
-    maps, val_maps = (
-        large_maps(data, split, card.label_set, colored, card.native_size_px) for split in ("train", "val")
-    )
-    if not maps:
-        raise TrainingError("no large label maps with surroundings in its train split", data[0])
+    if subject == "surroundings":
+        learnt: Subject = _surroundings(
+            card, start.color_sets, data, seed, chosen, tolerance or TOLERANCE, color_weight or COLOR_WEIGHT
+        )
+    else:
+        learnt = _skies(card, start.color_sets, data, seed, chosen)
     with joined(chosen) as world:
         if batch_size % world.size:
             raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
         console = Console(stderr=True, quiet=not world.leads)
-        refinement = Refinement(
-            generator,
-            Scenes(maps, start.color_sets, colored, card.native_size_px, seed),
-            options,
-            chosen,
-            world,
-        )
-        shape = asdict(options) | {"weights": start.sha256, "label maps": len(maps)}
+        refinement = Refinement(generator, learnt, options, chosen, world)
+        shape = asdict(options) | learnt.options() | {"weights": start.sha256}
         run = Run(refinement, folder / CHECKPOINT_NAME, shape, [source_commit()])
         if world.leads:
             _make_folder(folder)
@@ -248,21 +247,40 @@ def refine(
             return command.INTERRUPTED
         if world.leads:
             write_weights(run, card, start, out, [folder.name for folder in data])
-            held_out = Scenes(val_maps or maps, start.color_sets, colored, card.native_size_px)
-            looked_at = [scene.to(chosen) for scene in held_out.fixed(MEASURED_MAPS)]
             with Stages(console) as stages:
-                before, after = unlike_shares(
-                    refinement.before,
-                    refinement.average.module,
-                    refinement.colored,
-                    looked_at,
-                    stages.start("measuring"),
+                outcome = learnt.outcome(
+                    refinement.before, refinement.average.module, stages.start("measuring")
                 )
-            console.print(
-                f"wrote {out}; surroundings in another color than as seen from further away: "
-                f"{before:.1%} before, {after:.1%} now"
-            )
+            console.print(f"wrote {out}; {outcome}")
     return command.DONE
+
+
+def _surroundings(
+    card: Card,
+    color_sets: Tensor,
+    data: Sequence[Path],
+    seed: int,
+    device: torch.device,
+    tolerance: float,
+    color_weight: float,
+) -> Surroundings:
+    colored = colored_classes(card.label_set)[:, 0]
+    maps, val_maps = (
+        large_maps(data, split, card.label_set, colored, card.native_size_px) for split in ("train", "val")
+    )
+    if not maps:
+        raise TrainingError("no large label maps with surroundings in its train split", data[0])
+    scenes = Scenes(maps, color_sets, colored, card.native_size_px, seed)
+    held_out = Scenes(val_maps or maps, color_sets, colored, card.native_size_px)
+    return Surroundings(scenes, held_out, colored.to(device), tolerance, color_weight)
+
+
+def _skies(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, device: torch.device) -> Skies:
+    colored = colored_classes(card.label_set)[:, 0]
+    maps, val_maps = (maps_with_sky(data, split, card.label_set, colored) for split in ("train", "val"))
+    if not maps:
+        raise TrainingError("no label maps with room for a sky in its train split", data[0])
+    return Skies(maps, val_maps or maps, color_sets, colored.to(device), card.native_size_px, seed)
 
 
 def begun(card: Card, start: PretrainedWeights, weights: Path) -> LeanUNet:
@@ -289,7 +307,7 @@ def learn(run: Run, console: Console, checkpoint_every: int) -> bool:
     steps, world = refinement.options.steps, refinement.world
     stop = command.stop_on_signals()
     with Stages(console) as stages:
-        on_step = stages.start("learning surroundings")
+        on_step = stages.start(refinement.subject.title)
         while refinement.done < steps:
             refinement.step()
             on_step(refinement.done, steps)
@@ -311,10 +329,10 @@ def write_weights(run: Run, card: Card, start: PretrainedWeights, path: Path, da
     """
     refinement = run.refinement
     training = {
-        "recipe": "surroundings",
+        "recipe": "refined",
         **asdict(refinement.options),
+        **refinement.subject.options(),
         "data": data,
-        "label_maps": len(refinement.scenes.maps),
         "minutes": round(refinement.seconds / 60),
         "device": refinement.device.type,
         "precision": "fp32",

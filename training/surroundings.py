@@ -8,18 +8,18 @@ teaching local ones, as in Caron et al. 2021, arXiv 2104.14294, section 3.1).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facadegen import labels
-from facadegen.errors import LabelMapError, TrainingError
 from facadegen.palettes import LabelSet
-from training.data import find_pairs, mix_seeds
-from training.networks.lean_unet import LeanUNet
+from training.data import mix_seeds
+from training.label_maps import read_label_maps, sized
+from training.recipes import leaky_clamp
 
 # Sides of maps, of the size that the generator was trained at: from which on they count as large, what they
 # are cut down to, and as what they are seen from further away.
@@ -30,6 +30,7 @@ TOLERANCE = 0.25  # of mean colors of cells, in -1..1: 32 levels of 255
 OFTEN_SMALLER, LEAST_SCALE = 0.25, 0.6  # how many of the maps are shown smaller, and how small at least
 OFTEN_OTHER_HINT = 0.3  # how often the background's hint is another color set's
 COLOR_WEIGHT, KEEP_WEIGHT, CALM_WEIGHT = 5.0, 10.0, 1.0
+MEASURED_MAPS = 24
 
 
 class Scene(NamedTuple):
@@ -105,17 +106,59 @@ class Scenes:
         return [self._scene(classes, colors, 1.0, 0, 0) for classes, colors in zip(*chosen, strict=True)]
 
     def _scene(self, classes: Tensor, colors: Tensor, scale: float, top: int, left: int) -> Scene:
-        def sized(longest_px: float) -> Tensor:
-            sides = (
-                max(2, round(side * longest_px / max(classes.shape) / LeanUNet.stride)) * LeanUNet.stride
-                for side in classes.shape
-            )
-            whole = classes[None, None].float()
-            return F.interpolate(whole, tuple(sides), mode="nearest-exact")[:, 0].byte()
-
         longest_px = min(scale * max(classes.shape), MOST_SIZE * self.native_size_px)
         far_px = FAR_SIZE * self.native_size_px
-        return Scene(sized(longest_px), sized(far_px), colors[None], torch.tensor(top), torch.tensor(left))
+        return Scene(
+            sized(classes, longest_px),
+            sized(classes, far_px),
+            colors[None],
+            torch.tensor(top),
+            torch.tensor(left),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """The subject of a refinement: surroundings of large pictures, as they are seen from further away.
+
+    colored: (K,), 0 for the surroundings, on the device to work on; tolerance: of mean colors of cells, in
+    -1..1; color_weight: how much they count beside what should stay as it is.
+    """
+
+    scenes: Scenes
+    held_out: Scenes
+    colored: Tensor
+    tolerance: float = TOLERANCE
+    color_weight: float = COLOR_WEIGHT
+
+    title = "learning surroundings"
+
+    def options(self) -> dict[str, Any]:
+        """What shapes the weights beside what all subjects have."""
+        return {
+            "subject": "surroundings",
+            "tolerance": self.tolerance,
+            "color_weight": self.color_weight,
+            "label_maps": len(self.scenes.maps),
+        }
+
+    def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
+        """How far the pupil's pictures of a scene are from having learnt from those of `before`."""
+        scene = self.scenes.draw(number).to(self.colored.device)
+        taught = lesson(before, self.colored, scene, self.tolerance)
+        picture, far_picture = (
+            leaky_clamp(pupil(classes, scene.colors, scene.top, scene.left))
+            for classes in (scene.classes, scene.far_classes)
+        )
+        return lesson_loss(picture, far_picture, taught, self.tolerance, self.color_weight)
+
+    def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
+        """What `unlike_shares` finds on maps held out."""
+        looked_at = [scene.to(self.colored.device) for scene in self.held_out.fixed(MEASURED_MAPS)]
+        was, now = unlike_shares(before, after, self.colored, looked_at, on_seen)
+        return (
+            f"surroundings in another color than as seen from further away: {was:.1%} before, {now:.1%} now"
+        )
 
 
 @torch.no_grad()
@@ -194,19 +237,14 @@ def large_maps(
     Raises:
         TrainingError: no such folder, no pairs in it, or a label map that cannot be read.
     """
-    found = []
-    for folder in folders:
-        if split == "val" and not (folder / "val").is_dir():
-            continue
-        for files in find_pairs(folder, split):
-            try:
-                classes = torch.from_numpy(labels.decode(files.label_map, label_set).classes.copy())
-            except LabelMapError as error:
-                raise TrainingError(error.problem, files.label_map) from error
-            is_open = 1 - colored[classes.long()]
-            if max(classes.shape) >= LEAST_SIZE * native_size_px and is_open.mean() >= LEAST_SURROUNDINGS:
-                found.append(classes)
-    return found
+
+    def chosen(classes: Tensor) -> bool:
+        is_open = 1 - colored[classes.long()]
+        return max(classes.shape) >= LEAST_SIZE * native_size_px and bool(
+            is_open.mean() >= LEAST_SURROUNDINGS
+        )
+
+    return read_label_maps(folders, split, label_set, chosen)
 
 
 def _cells(x: Tensor) -> Tensor:
