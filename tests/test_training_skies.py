@@ -1,0 +1,102 @@
+"""Skies: hatching in them is to be left out, by what they are once blurred, and nothing else changes."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from facadegen.palettes import FACADES
+from training.recipes import colored_classes
+from training.skies import Skies, calm_skies
+
+COLORED = colored_classes(FACADES)[:, 0]
+SIDE_PX, SKY_PX = 128, 64  # of a map, and how far down its sky reaches
+SKY = slice(8, SKY_PX - 12)  # rows of it well away from its edge
+BLUE, WHITE, WALL = (-0.3, 0.1, 0.6), (0.95, 0.95, 0.97), (0.3, 0.2, 0.0)
+
+
+def hatched() -> Tensor:
+    """Marks (H, W) at a stride of 4, without a mean."""
+    return torch.tensor([0.2, 0.0, -0.2, 0.0]).repeat(SIDE_PX // 4).expand(SIDE_PX, SIDE_PX)
+
+
+def picture(color: tuple[float, float, float]) -> Tensor:
+    """A hatched picture (1, 3, H, W) in that color above, wall below."""
+    rows = torch.tensor(WALL).repeat(SIDE_PX, 1)
+    rows[:SKY_PX] = torch.tensor(color)
+    return (rows.T[None, :, :, None] + hatched()).clamp(-1, 1)
+
+
+def open_above() -> Tensor:
+    found = torch.zeros(1, 1, SIDE_PX, SIDE_PX)
+    found[:, :, :SKY_PX] = 1
+    return found
+
+
+@pytest.mark.parametrize("color", [BLUE, WHITE])
+def test_a_sky_is_calm_in_its_own_color_and_nothing_else_changes(color: tuple[float, float, float]) -> None:
+    before = picture(color)
+    calm, sky = calm_skies(before, open_above())
+    assert sky[0, 0, SKY].all() and not sky[0, 0, SKY_PX:].any()
+    assert calm[:, :, SKY].std(dim=(2, 3)).max() < 0.02 < 0.04 < before[:, :, SKY].std(dim=(2, 3)).min()
+    torch.testing.assert_close(
+        calm[:, :, SKY].mean((2, 3)), before[:, :, SKY].mean((2, 3)), atol=0.01, rtol=0
+    )
+    assert torch.equal(calm[:, :, SKY_PX:], before[:, :, SKY_PX:])
+
+
+def test_a_wall_in_surroundings_is_no_sky() -> None:
+    before = picture(WALL)
+    calm, sky = calm_skies(before, open_above())
+    assert not sky.any() and torch.equal(calm, before)
+
+
+def test_blue_in_the_building_or_under_it_is_no_sky() -> None:
+    before = picture(BLUE)
+    assert not calm_skies(before, torch.zeros(1, 1, SIDE_PX, SIDE_PX))[1].any()
+    under = torch.ones(1, 1, SIDE_PX, SIDE_PX)
+    under[:, :, :4] = 0  # something of the building at the top
+    assert not calm_skies(before, under)[1].any()
+
+
+class Painter(nn.Module):
+    """Paints surroundings in blue, hatched as told, and the facade as told."""
+
+    def __init__(self, marks: float, wall: float = 0.0) -> None:
+        super().__init__()
+        self.marks, self.wall = marks, wall
+
+    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        marks = self.marks * hatched()[: classes.shape[1], : classes.shape[2]]
+        sky = torch.tensor(BLUE).view(1, 3, 1, 1) + marks
+        return torch.where(classes[:, None] == 0, sky, self.wall)
+
+
+def skies(seed: int = 0) -> Skies:
+    classes = torch.zeros(SIDE_PX, SIDE_PX, dtype=torch.uint8)
+    classes[SKY_PX:] = FACADES.index_of("facade")
+    sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
+    return Skies([classes], [classes], sets, COLORED, SIDE_PX // 2, seed)
+
+
+def test_a_generator_without_hatching_has_learnt_it() -> None:
+    hatching, calm, changed = Painter(1.0), Painter(0.0), Painter(0.0, wall=0.1)
+    numbers = range(4)
+    losses = [
+        [float(skies().loss(pupil, hatching, n)) for n in numbers] for pupil in (hatching, calm, changed)
+    ]
+    for unlearnt, learnt, other_wall in zip(*losses, strict=True):
+        assert unlearnt > 10 * learnt
+        assert other_wall > learnt + 0.03
+
+
+def test_hatching_is_told_before_and_after() -> None:
+    told = skies().outcome(Painter(1.0), Painter(0.0), lambda done, total: None)
+    assert told.startswith("hatching in skies") and told.endswith("before, 0.0 now")
+
+
+def test_samples_follow_from_their_number_and_the_seed() -> None:
+    for number in range(4):
+        drawn, again = skies().draw(number), skies().draw(number)
+        assert all(torch.equal(x, y) for x, y in zip(drawn, again, strict=True))
+    assert not torch.equal(skies().draw(0).top, skies(seed=1).draw(0).top)
+    assert {max(skies().draw(number).classes.shape) for number in range(24)} == {64, 96, 128}
