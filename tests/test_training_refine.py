@@ -133,6 +133,18 @@ def test_what_cannot_work_is_told_in_one_line(
     assert not (tmp_path / "out.pt").exists()
 
 
+def test_weights_that_could_not_be_written_are_told_before_training(
+    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for out, problem in ((tmp_path, "is a folder"), (tmp_path / "file" / "out.pt", "cannot be written")):
+        refused = arguments(weights, large_pairs, out, **{"run-dir": tmp_path / "run"})
+        assert refine.main(refused) == 2
+        told = capsys.readouterr().err
+        assert problem in told and told.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_networks_of_another_kind_are_told_in_one_line(
     tiny_weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,8 +34,12 @@ def run(app: cyclopts.App, arguments: Sequence[str] | None = None) -> int:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set: the step in hand is finished and saved."""
+    """An event that Ctrl-C and SIGTERM set: the step in hand is finished and saved.
+
+    One that the process was started to ignore stays so, as Ctrl-C is in the background of shell scripts.
+    """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     return stop

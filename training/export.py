@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facadegen.errors import TrainingError
+from facadegen.errors import OutputError, TrainingError
 from facadegen.torchscript import quiet
 from facadegen.weights import CARD_NAME, SUMS_NAME, checksum, read_card
 from training.networks.lean_unet import folded
@@ -52,6 +52,22 @@ def export(
     with quiet():
         scripted = torch.jit.script(module)
     _save(scripted, card, path, lambda written: _check_parity(module.float(), written, card["stride"]))
+
+
+def require_writable(path: Path) -> None:
+    """Check that weights can be written there, before what they come from has taken hours.
+
+    Raises:
+        OutputError: it is a folder, or the folder that it would be in cannot be made or written.
+    """
+    if path.is_dir():
+        raise OutputError("is a folder (expected a weights file to write)", path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"weights cannot be written: {error.strerror}", path) from error
 
 
 def record_scores(path: Path, scores: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from facadegen.palettes import LabelSet
 from facadegen.weights import Card
 from training import checkpoint, command, data, loop
 from training.distributed import World, joined, local_world_size
-from training.export import export, source_commit
+from training.export import export, require_writable, source_commit
 from training.logbook import Logbook, sample_sheet
 from training.options import FitOptions
 from training.pretrained import Pretrained, read_pretrained
@@ -196,6 +196,8 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     start = None if options.start_from is None else read_pretrained(options.start_from, material.label_set)
     if dry_run:
         return 0
+    if world.leads:
+        require_writable(options.out)
     torch.backends.cudnn.benchmark = True  # shapes are few, and come again in every step
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe](material.label_set)

@@ -22,7 +22,7 @@ from facadegen.errors import OutputError, TrainingError, UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command
 from training.distributed import World, agreed, average_gradients, joined
-from training.export import export, source_commit
+from training.export import export, require_writable, source_commit
 from training.loop import Schedule
 from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
@@ -240,6 +240,7 @@ def refine(
         shape = asdict(options) | learnt.options() | {"weights": start.sha256}
         run = Run(refinement, folder / CHECKPOINT_NAME, shape, [source_commit()])
         if world.leads:
+            require_writable(out)
             _make_folder(folder)
         run.resume()
         if not learn(run, console, checkpoint_every):
