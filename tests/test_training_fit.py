@@ -249,6 +249,17 @@ def test_a_finished_run_goes_on_from_a_restart(finished: Path, pairs_folder: Pat
 
 
 @pytest.mark.usefixtures("short_ending")
+def test_the_card_tells_that_a_run_went_on_in_another_precision(
+    finished: Path, pairs_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.with_suffix(""), tmp_path / "weights")
+    out = tmp_path / "weights.pt"
+    assert run_fit(arguments(pairs_folder, out, steps=4, restarts=3, precision="bf16")) == 0
+    card = generator.load(out, device="cpu", precision="fp32").card
+    assert card.training["precision"] == "fp32, bf16"
+
+
+@pytest.mark.usefixtures("short_ending")
 def test_a_run_starts_from_a_weights_file(finished: Path, pairs_folder: Path, tmp_path: Path) -> None:
     """Its first steps teach the discriminators alone: two of them give the same pictures back."""
     out = tmp_path / "on.pt"

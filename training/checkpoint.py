@@ -8,7 +8,7 @@ import torch
 
 from facadegen.errors import TrainingError
 
-FORMAT = 4
+FORMAT = 5
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -56,7 +56,8 @@ class Material:
 @dataclass(frozen=True)
 class Origin:
     """What a run is made from. data: fingerprint of the train pairs. classes: the names of their classes.
-    commits: of the code, one after another. start: the networks it began with, where these were not random.
+    commits, precisions: of the code and of its sums, one after another. start: the networks it began with,
+    where these were not random.
 
     The commits are those the run was started and resumed at, not the one it happens to end at.
     """
@@ -64,6 +65,7 @@ class Origin:
     data: str
     classes: tuple[str, ...]
     commits: list[str]
+    precisions: list[str]
     start: Pretrained | None
 
     def shape(self, options: FitOptions, done: int) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     if options.generator_rate is not None:
         trainer.rates["generator"] = options.generator_rate
     classes = material.label_set.classes
-    origin = Origin(data.fingerprint(material.train), classes, [source_commit()], start)
+    origin = Origin(data.fingerprint(material.train), classes, [source_commit()], [precision], start)
     resume(trainer, options, origin, world)
     stop = command.stop_on_signals()
     samples = make_samples(material, options, recipe.settings)
@@ -339,7 +341,7 @@ def write_weights(
             "train_pairs": len(material.train),
             "minutes": round(trainer.seconds / 60),
             "device": trainer.device.type,
-            "precision": trainer.precision,
+            "precision": ", ".join(origin.precisions),
             "torch": torch.__version__,
             "commits": origin.commits,
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -383,7 +385,8 @@ def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: Wo
             raise TrainingError(
                 "holds a run of other networks, as they were then; use another --run-dir", options.run
             ) from error
-        origin.commits[:0] = [commit for commit in state["commits"] if commit not in origin.commits]
+        for now, before in ((origin.commits, state["commits"]), (origin.precisions, state["precisions"])):
+            now[:0] = [each for each in before if each not in now]
     if not world.leads:
         return
     try:
@@ -402,7 +405,12 @@ def save(trainer: loop.Trainer, options: FitOptions, origin: Origin) -> None:
         TrainingError: as `checkpoint.save`.
     """
     shape = origin.shape(options, trainer.done)
-    state = {"options": shape, "commits": origin.commits, "trainer": trainer.state()}
+    state = {
+        "options": shape,
+        "commits": origin.commits,
+        "precisions": origin.precisions,
+        "trainer": trainer.state(),
+    }
     checkpoint.save(options.run / CHECKPOINT_NAME, state)
 
 
