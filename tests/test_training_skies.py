@@ -1,5 +1,7 @@
 """Skies: hatching in them is to be left out, by what they are once blurred, and nothing else changes."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -50,6 +52,14 @@ def test_a_wall_in_surroundings_is_no_sky() -> None:
     assert not sky.any() and torch.equal(calm, before)
 
 
+def test_a_roof_in_surroundings_stays_sharp() -> None:
+    before, roof_px = picture(BLUE), SKY_PX // 2
+    before[:, :, roof_px:] = picture(WALL)[:, :, :-roof_px]
+    calm, sky = calm_skies(before, open_above())
+    assert sky[0, 0, 8 : roof_px - 12].all()
+    assert torch.equal(calm[:, :, roof_px + 4 :], before[:, :, roof_px + 4 :])
+
+
 def test_blue_in_the_building_or_under_it_is_no_sky() -> None:
     before = picture(BLUE)
     assert not calm_skies(before, torch.zeros(1, 1, SIDE_PX, SIDE_PX))[1].any()
@@ -59,21 +69,22 @@ def test_blue_in_the_building_or_under_it_is_no_sky() -> None:
 
 
 class Painter(nn.Module):
-    """Paints surroundings in blue, hatched as told, and the facade as told."""
+    """Paints surroundings in a color, hatched as told, and the building as told."""
 
-    def __init__(self, marks: float, wall: float = 0.0) -> None:
+    def __init__(self, marks: float, wall: float = 0.0, sky: tuple[float, float, float] = BLUE) -> None:
         super().__init__()
-        self.marks, self.wall = marks, wall
+        self.marks, self.wall, self.sky = marks, wall, sky
 
     def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
         marks = self.marks * hatched()[: classes.shape[1], : classes.shape[2]]
-        sky = torch.tensor(BLUE).view(1, 3, 1, 1) + marks
+        sky = torch.tensor(self.sky).view(1, 3, 1, 1) + marks
         return torch.where(classes[:, None] == 0, sky, self.wall)
 
 
 def skies(seed: int = 0) -> Skies:
     classes = torch.zeros(SIDE_PX, SIDE_PX, dtype=torch.uint8)
     classes[SKY_PX:] = FACADES.index_of("facade")
+    classes[-SKY_PX // 2 :, : SIDE_PX // 4] = FACADES.index_of("shop")
     sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
     return Skies([classes], [classes], sets, COLORED, SIDE_PX // 2, seed)
 
@@ -89,9 +100,20 @@ def test_a_generator_without_hatching_has_learnt_it() -> None:
         assert other_wall > learnt + 0.03
 
 
+def test_skies_count_more_than_all_else() -> None:
+    calm, hatching, other_wall = Painter(0.0), Painter(1.0), Painter(0.0, wall=0.1)
+    assert float(skies().loss(hatching, calm, 0)) > 4 * float(skies().loss(other_wall, calm, 0)) > 0
+
+
 def test_hatching_is_told_before_and_after() -> None:
     told = skies().outcome(Painter(1.0), Painter(0.0), lambda done, total: None)
-    assert told.startswith("hatching in skies") and told.endswith("before, 0.0 now")
+    found = re.fullmatch(r"hatching in skies, in levels of 255: (.+) before, 0\.0 now", told)
+    assert found and float(found[1]) == pytest.approx(127.5 * float(hatched().abs().mean()), rel=0.2)
+
+
+def test_maps_without_a_sky_are_told() -> None:
+    told = skies().outcome(Painter(0.0, sky=WALL), Painter(0.0), lambda done, total: None)
+    assert told == "no skies to be seen in the label maps held out"
 
 
 def test_samples_follow_from_their_number_and_the_seed() -> None:
@@ -99,4 +121,13 @@ def test_samples_follow_from_their_number_and_the_seed() -> None:
         drawn, again = skies().draw(number), skies().draw(number)
         assert all(torch.equal(x, y) for x, y in zip(drawn, again, strict=True))
     assert not torch.equal(skies().draw(0).top, skies(seed=1).draw(0).top)
-    assert {max(skies().draw(number).classes.shape) for number in range(24)} == {64, 96, 128}
+
+
+def test_samples_are_of_all_sizes_and_mirrored_or_not() -> None:
+    drawn = [skies().draw(number).classes[0] for number in range(24)]
+    assert {max(classes.shape) for classes in drawn} == {64, 96, 128}
+    shop = FACADES.index_of("shop")
+    assert {tuple((classes[-1, [0, -1]] == shop).tolist()) for classes in drawn} == {
+        (True, False),
+        (False, True),
+    }

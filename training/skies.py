@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Skies:
-    """The subject of a refinement: skies of small pictures, calm.
+    """The subject of a refinement: skies, calm, of pictures of which most are small.
 
     maps, held_out: uint8 (H, W) each; color_sets: (M, K, 3) in 0..1; colored: (K,), 0 for the surroundings,
     on the device to work on.
@@ -97,7 +97,9 @@ class Skies:
                 unrest[which] += (off * sky).sum().cpu()
             area += float(sky.sum())
             on_seen(number + 1, count)
-        was, now = (unrest * 127.5 / max(area, 1.0)).tolist()
+        if area == 0:
+            return "no skies to be seen in the label maps held out"
+        was, now = (unrest * 127.5 / area).tolist()
         return f"hatching in skies, in levels of 255: {was:.1f} before, {now:.1f} now"
 
     def _sample(
@@ -132,7 +134,7 @@ def calm_skies(pictures: Tensor, is_open: Tensor) -> tuple[Tensor, Tensor]:
 
     The latter, (N, 1, H, W), is 1 in skies, 0 elsewhere, in between at edges. is_open: (N, 1, H, W), 1 for
     surroundings. Skies have nothing but surroundings over them and are blue or white from further away; their
-    edges do not count, so that roofs stay sharp.
+    edges count less, so that roofs stay sharp.
     """
     under_none = is_open.cummin(2).values
     smooth = _blurred(pictures, is_open)
@@ -142,7 +144,7 @@ def calm_skies(pictures: Tensor, is_open: Tensor) -> tuple[Tensor, Tensor]:
     sky = under_none * (blue | white)
     # More is cut off than is put back: what is blurred is colored by the roofs beside it.
     sky = -F.max_pool2d(-sky, 2 * BLUR_PX + 1, 1, BLUR_PX)
-    sky = F.max_pool2d(sky, 2 * BLUR_PX - 1, 1, BLUR_PX - 1) * under_none
+    sky = F.max_pool2d(sky, 2 * BLUR_PX - 1, 1, BLUR_PX - 1)
     soft = F.avg_pool2d(sky, 5, 1, 2, count_include_pad=False) * under_none
     return torch.lerp(pictures, _blurred(pictures, sky), soft), soft
 
