@@ -60,14 +60,15 @@ def require_writable(path: Path) -> None:
     Raises:
         OutputError: it is a folder, or the folder that it would be in cannot be made or written.
     """
-    if path.is_dir():
-        raise OutputError("is a folder (expected a weights file to write)", path)
     try:
+        is_folder = path.is_dir()
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise OutputError(f"weights cannot be written: {error.strerror}", path) from error
+    if is_folder:
+        raise OutputError("is a folder (expected a weights file to write)", path)
 
 
 def record_scores(path: Path, scores: dict[str, Any]) -> None:

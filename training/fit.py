@@ -56,8 +56,8 @@ class Material:
 @dataclass(frozen=True)
 class Origin:
     """What a run is made from. data: fingerprint of the train pairs. classes: the names of their classes.
-    commits, precisions: of the code and of its sums, one after another. start: the networks it began with,
-    where these were not random.
+    commits, precisions: of the code and of its sums, each once, that of now last. start: the networks it
+    began with, where these were not random.
 
     The commits are those the run was started and resumed at, not the one it happens to end at.
     """
