@@ -81,6 +81,7 @@ def test_a_stopped_run_goes_on_exactly(
 ) -> None:
     straight, stopped = tmp_path / "straight.pt", tmp_path / "stopped.pt"
     assert refine.main(arguments(weights, large_pairs, straight, subject=subject)) == 0
+    torch.manual_seed(12345)  # as another process is elsewhere
     asked = threading.Event()
     asked.set()
     with monkeypatch.context() as patch:
@@ -137,7 +138,11 @@ def test_weights_that_could_not_be_written_are_told_before_training(
     weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    for out, problem in ((tmp_path, "is a folder"), (tmp_path / "file" / "out.pt", "cannot be written")):
+    for out, problem in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "file" / "out.pt", "cannot be written"),
+        (tmp_path / ("a" * 300), "cannot be written"),
+    ):
         refused = arguments(weights, large_pairs, out, **{"run-dir": tmp_path / "run"})
         assert refine.main(refused) == 2
         told = capsys.readouterr().err

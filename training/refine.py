@@ -142,7 +142,7 @@ class Run:
         """Restore the checkpoint, if there is one.
 
         Raises:
-            TrainingError: it is of other options, weights or label maps, or cannot be read.
+            TrainingError: it is of other options, weights or numbers of label maps, or cannot be read.
         """
         state = checkpoint.load(self.path)
         if state is None:
@@ -225,14 +225,15 @@ def refine(
     chosen = choose_device(device)
     card = read_card(weights)
     start = read_weights(weights, card)
-    generator = begun(card, start, weights)
-    if subject == "surroundings":
-        learnt: Subject = _surroundings(
-            card, start.color_sets, data, seed, chosen, tolerance or TOLERANCE, color_weight or COLOR_WEIGHT
-        )
-    else:
-        learnt = _skies(card, start.color_sets, data, seed, chosen)
     with joined(chosen) as world:
+        if subject == "surroundings":
+            asked = (tolerance or TOLERANCE, color_weight or COLOR_WEIGHT)
+            learnt: Subject = _surroundings(card, start.color_sets, data, seed, chosen, *asked)
+        else:
+            learnt = _skies(card, start.color_sets, data, seed, chosen)
+        # Weights are scaled as random ones are: in all processes, and the next time, by the same.
+        torch.manual_seed(seed)
+        generator = begun(card, start, weights)
         if batch_size % world.size:
             raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
         console = Console(stderr=True, quiet=not world.leads)
