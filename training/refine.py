@@ -226,16 +226,16 @@ def refine(
     card = read_card(weights)
     start = read_weights(weights, card)
     with joined(chosen) as world:
+        if batch_size % world.size:
+            raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
+        # Weights are scaled as random ones are: in all processes, and the next time, by the same.
+        torch.manual_seed(seed)
+        generator = begun(card, start, weights)
         if subject == "surroundings":
             asked = (tolerance or TOLERANCE, color_weight or COLOR_WEIGHT)
             learnt: Subject = _surroundings(card, start.color_sets, data, seed, chosen, *asked)
         else:
             learnt = _skies(card, start.color_sets, data, seed, chosen)
-        # Weights are scaled as random ones are: in all processes, and the next time, by the same.
-        torch.manual_seed(seed)
-        generator = begun(card, start, weights)
-        if batch_size % world.size:
-            raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
         console = Console(stderr=True, quiet=not world.leads)
         refinement = Refinement(generator, learnt, options, chosen, world)
         shape = asdict(options) | learnt.options() | {"weights": start.sha256}
