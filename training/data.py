@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ TWIN_PX = 24
 CPU = torch.device("cpu")
 
 Box = tuple[int, int, int, int]  # top, left, height, width, px
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +191,11 @@ def cut_out(pair: Pair, size_px: int, box: Box | None = None) -> tuple[Tensor, T
     maps = torch.stack([pair.classes, pair.valid.byte()])
     classes, valid = resized_crop(maps, *place, v2.InterpolationMode.NEAREST_EXACT)
     return photo, classes, valid.bool()
+
+
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """So many of the rows, evenly spaced and always the same; of fewer, some more than once."""
+    return [rows[number * len(rows) // count] for number in range(count)]
 
 
 def fingerprint(pairs: list[Pair]) -> str:

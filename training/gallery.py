@@ -42,8 +42,7 @@ class Gallery:
 
     def spread(self, n: int) -> list[int]:
         """The numbers of n pictures (of all, if there are fewer), evenly spaced and always the same."""
-        n = min(n, len(self))
-        return [i * len(self) // n for i in range(n)]
+        return data.spread(range(len(self)), min(n, len(self)))
 
 
 def blurred(photo: NDArray[np.uint8], radius_px: float = 2.0) -> NDArray[np.uint8]:

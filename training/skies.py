@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
-from training.data import mix_seeds
+from training.data import mix_seeds, spread
 from training.label_maps import read_label_maps, sized
 from training.recipes import leaky_clamp
 
@@ -86,9 +86,9 @@ class Skies:
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """How far skies are from calm ones, of both, on maps held out; `on_seen(done, total)` after each."""
         count = min(MEASURED_MAPS, len(self.held_out))
+        chosen = (spread(self.held_out, count), spread(list(self.color_sets), count))
         unrest, area = torch.zeros(2), 0.0
-        for number in range(count):
-            classes, colors = (rows[number * len(rows) // count] for rows in (self.held_out, self.color_sets))
+        for done, (classes, colors) in enumerate(zip(*chosen, strict=True), 1):
             sample = self._sample(classes, colors, self.native_size_px, torch.tensor(0), torch.tensor(0))
             pictures = [generator(*sample).clamp(-1, 1) for generator in (before, after)]
             _, sky = calm_skies(pictures[0], self._open(sample))
@@ -96,7 +96,7 @@ class Skies:
                 off = (picture - _blurred(picture, sky)).abs().mean(1, keepdim=True)
                 unrest[which] += (off * sky).sum().cpu()
             area += float(sky.sum())
-            on_seen(number + 1, count)
+            on_seen(done, count)
         if area == 0:
             return "no skies to be seen in the label maps held out"
         was, now = (unrest * 127.5 / area).tolist()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
-from training.data import mix_seeds
+from training.data import mix_seeds, spread
 from training.label_maps import read_label_maps, sized
 from training.recipes import leaky_clamp
 
@@ -100,9 +100,7 @@ class Scenes:
     def fixed(self, most: int) -> list[Scene]:
         """So many maps, spread over all of them, as they are, each in colors of its own; always the same."""
         count = min(most, len(self.maps))
-        chosen = (
-            [rows[i * len(rows) // count] for i in range(count)] for rows in (self.maps, self.color_sets)
-        )
+        chosen = (spread(self.maps, count), spread(list(self.color_sets), count))
         return [self._scene(classes, colors, 1.0, 0, 0) for classes, colors in zip(*chosen, strict=True)]
 
     def _scene(self, classes: Tensor, colors: Tensor, scale: float, top: int, left: int) -> Scene:
