@@ -256,7 +256,7 @@ class Keeper:
     def sheet(self, done: int) -> None:
         """The sheet of fixed val pairs (train pairs where there are none), spread over the split."""
         pairs = self.material.val or self.material.train
-        chosen = [pairs[i * len(pairs) // SHEET_ROWS] for i in range(min(SHEET_ROWS, len(pairs)))]
+        chosen = data.spread(pairs, min(SHEET_ROWS, len(pairs)))
         batch = data.whole_batch(chosen, self.options.size_px, len(self.material.label_set.classes))
         sets = self.material.color_sets
         others = [sets[len(sets) // 3], sets[2 * len(sets) // 3]]
