@@ -44,6 +44,11 @@ def require_same(saved: dict[str, Any], shape: dict[str, Any], folder: Path) -> 
         raise TrainingError(problem, folder)
 
 
+def put_before(now: list[str], earlier: list[str]) -> None:
+    """Put what a run was before in front of what it is now, each once, that of now last."""
+    now[:0] = [each for each in earlier if each not in now]
+
+
 def load(path: Path) -> dict[str, Any] | None:
     """The state last saved, on the CPU; None where there is none.
 

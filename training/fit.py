@@ -385,8 +385,8 @@ def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: Wo
             raise TrainingError(
                 "holds a run of other networks, as they were then; use another --run-dir", options.run
             ) from error
-        for now, before in ((origin.commits, state["commits"]), (origin.precisions, state["precisions"])):
-            now[:0] = [each for each in before if each not in now]
+        checkpoint.put_before(origin.commits, state["commits"])
+        checkpoint.put_before(origin.precisions, state["precisions"])
     if not world.leads:
         return
     try:

@@ -149,7 +149,7 @@ class Run:
             return
         checkpoint.require_same(state["options"], self.shape, self.path.parent)
         self.refinement.restore(state["refinement"])
-        self.commits[:0] = [commit for commit in state["commits"] if commit not in self.commits]
+        checkpoint.put_before(self.commits, state["commits"])
 
     def save(self) -> None:
         """Save the checkpoint.
