@@ -35,7 +35,7 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/soak
 
-# The six runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
+# The seven runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
 DATA := data
 RUNS := runs/weights
 BATCH_SIZE := 32
@@ -62,9 +62,13 @@ $(RUNS)/twice.pt: $(RUNS)/once.pt
 	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/twice \
 	    --steps $(or $(STEPS),240) --seed 1 --tolerance 0.4 --color-weight 20
 
-$(RUNS)/facades.pt: $(RUNS)/twice.pt
+$(RUNS)/skies.pt: $(RUNS)/twice.pt
 	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
 	    --run-dir $(RUNS)/skies --subject skies --steps $(or $(STEPS),500) --batch-size 8
+
+$(RUNS)/facades.pt: $(RUNS)/skies.pt
+	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
+	    --run-dir $(RUNS)/walls --subject walls --steps $(or $(STEPS),500) --batch-size 8
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

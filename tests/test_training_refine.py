@@ -17,7 +17,7 @@ from facadegen.torchscript import quiet
 from training import command, fit, refine
 
 NATIVE_PX = 64
-SUBJECTS = ("surroundings", "skies")
+SUBJECTS = ("surroundings", "skies", "walls")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
 from training.recipes import colored_classes
+from training.samples import Samples
 from training.skies import Skies, calm_skies
 
 COLORED = colored_classes(FACADES)[:, 0]
@@ -81,12 +82,13 @@ class Painter(nn.Module):
         return torch.where(classes[:, None] == 0, sky, self.wall)
 
 
-def skies(seed: int = 0) -> Skies:
+def skies() -> Skies:
     classes = torch.zeros(SIDE_PX, SIDE_PX, dtype=torch.uint8)
     classes[SKY_PX:] = FACADES.index_of("facade")
     classes[-SKY_PX // 2 :, : SIDE_PX // 4] = FACADES.index_of("shop")
     sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
-    return Skies([classes], [classes], sets, COLORED, SIDE_PX // 2, seed)
+    samples = Samples([classes], sets, SIDE_PX // 2)
+    return Skies(samples, samples, COLORED)
 
 
 def test_a_generator_without_hatching_has_learnt_it() -> None:
@@ -114,20 +116,3 @@ def test_hatching_is_told_before_and_after() -> None:
 def test_maps_without_a_sky_are_told() -> None:
     told = skies().outcome(Painter(0.0, sky=WALL), Painter(0.0), lambda done, total: None)
     assert told == "no skies to be seen in the label maps held out"
-
-
-def test_samples_follow_from_their_number_and_the_seed() -> None:
-    for number in range(4):
-        drawn, again = skies().draw(number), skies().draw(number)
-        assert all(torch.equal(x, y) for x, y in zip(drawn, again, strict=True))
-    assert not torch.equal(skies().draw(0).top, skies(seed=1).draw(0).top)
-
-
-def test_samples_are_of_all_sizes_and_mirrored_or_not() -> None:
-    drawn = [skies().draw(number).classes[0] for number in range(24)]
-    assert {max(classes.shape) for classes in drawn} == {64, 96, 128}
-    shop = FACADES.index_of("shop")
-    assert {tuple((classes[-1, [0, -1]] == shop).tolist()) for classes in drawn} == {
-        (True, False),
-        (False, True),
-    }

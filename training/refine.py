@@ -23,14 +23,17 @@ from facadegen.weights import Card, read_card
 from training import checkpoint, command
 from training.distributed import World, agreed, average_gradients, joined
 from training.export import export, require_writable, source_commit
+from training.label_maps import read_label_maps
 from training.loop import Schedule
 from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, read_weights
 from training.recipes import colored_classes
+from training.samples import Samples
 from training.skies import Skies, maps_with_sky
 from training.stages import Stages
 from training.surroundings import COLOR_WEIGHT, TOLERANCE, Scenes, Surroundings, large_maps
+from training.walls import WALL_CLASS, Walls
 
 CHECKPOINT_NAME = "checkpoint.pt"
 BETAS = (0.5, 0.99)
@@ -168,7 +171,7 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
-    subject: Literal["surroundings", "skies"] = "surroundings",
+    subject: Literal["surroundings", "skies", "walls"] = "surroundings",
     steps: int = 400,
     batch_size: int = 2,
     rate: float = 2e-4,
@@ -194,7 +197,7 @@ def refine(
         The run's folder, for its checkpoint. Default: OUT's name in `runs/`, with `-refined`.
     subject
         surroundings: what wide, blank surroundings are in large pictures, by what they are in small ones.
-        skies: to leave hatching out of skies.
+        skies: to leave hatching out of skies. walls: to leave foliage and stains out of blank walls.
     steps
         How many steps to train.
     batch_size
@@ -234,8 +237,10 @@ def refine(
         if subject == "surroundings":
             asked = (tolerance or TOLERANCE, color_weight or COLOR_WEIGHT)
             learnt: Subject = _surroundings(card, start.color_sets, data, seed, chosen, *asked)
-        else:
+        elif subject == "skies":
             learnt = _skies(card, start.color_sets, data, seed, chosen)
+        else:
+            learnt = _walls(card, start.color_sets, data, seed, chosen)
         console = Console(stderr=True, quiet=not world.leads)
         refinement = Refinement(generator, learnt, options, chosen, world)
         shape = asdict(options) | learnt.options() | {"weights": start.sha256}
@@ -282,7 +287,29 @@ def _skies(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, devi
     maps, val_maps = (maps_with_sky(data, split, card.label_set, colored) for split in ("train", "val"))
     if not maps:
         raise TrainingError("no label maps with room for a sky in its train split", data[0])
-    return Skies(maps, val_maps or maps, color_sets, colored.to(device), card.native_size_px, seed)
+    return Skies(*_drawn(card, color_sets, maps, val_maps, seed), colored.to(device))
+
+
+def _walls(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, device: torch.device) -> Walls:
+    wall = card.label_set.index_of(WALL_CLASS)
+    colored = colored_classes(card.label_set)[:, 0].to(device)
+    maps, val_maps = (
+        read_label_maps(data, split, card.label_set, lambda classes: bool((classes == wall).any()))
+        for split in ("train", "val")
+    )
+    if not maps:
+        raise TrainingError(f"no label maps with {WALL_CLASS} in its train split", data[0])
+    return Walls(*_drawn(card, color_sets, maps, val_maps, seed), wall, colored)
+
+
+def _drawn(
+    card: Card, color_sets: Tensor, maps: Sequence[Tensor], val_maps: Sequence[Tensor], seed: int
+) -> tuple[Samples, Samples]:
+    """Samples to learn from and to measure with."""
+    return (
+        Samples(maps, color_sets, card.native_size_px, seed),
+        Samples(val_maps or maps, color_sets, card.native_size_px),
+    )
 
 
 def begun(card: Card, start: PretrainedWeights, weights: Path) -> LeanUNet:

@@ -9,18 +9,18 @@ is left of a sky once it is blurred is what is to be learnt, beside all else as 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
-from training.data import mix_seeds, spread
-from training.label_maps import read_label_maps, sized
+from training.label_maps import read_label_maps
+from training.masks import blurred, grown, shrunk
 from training.recipes import leaky_clamp
+from training.samples import Sample, Samples
 
-MOST_SIZE = 4.0  # longer sides of maps, of the size that the generator was trained at; most are smaller
 LEAST_SKY = 0.03  # of a map, with nothing but surroundings over it, or there is nothing to be learnt from it
 BLUR_PX = 4  # standard deviation
 # In pictures in -1..1, once blurred: how much bluer than red a blue sky is at least, and how light; how
@@ -31,52 +31,26 @@ SKY_WEIGHT = 12.0  # of skies, beside that of all else
 MEASURED_MAPS = 24
 
 
-class Sample(NamedTuple):
-    """One map in one set of colors. classes: uint8 (1, H, W); colors: (1, K, 3) in 0..1; top, left: where
-    noise begins, px, whole numbers ()."""
-
-    classes: Tensor
-    colors: Tensor
-    top: Tensor
-    left: Tensor
-
-
 @dataclass(frozen=True, eq=False)
 class Skies:
     """The subject of a refinement: skies, calm, of pictures of which most are small.
 
-    maps, held_out: uint8 (H, W) each; color_sets: (M, K, 3) in 0..1; colored: (K,), 0 for the surroundings,
-    on the device to work on.
+    colored: (K,), 0 for the surroundings, on the device to work on.
     """
 
-    maps: Sequence[Tensor]
-    held_out: Sequence[Tensor]
-    color_sets: Tensor
+    samples: Samples
+    held_out: Samples
     colored: Tensor
-    native_size_px: int
-    seed: int = 0
 
     title = "learning skies"
 
     def options(self) -> dict[str, Any]:
         """What shapes the weights beside what all subjects have."""
-        return {"subject": "skies", "label_maps": len(self.maps)}
-
-    def draw(self, number: int) -> Sample:
-        """Any map, mirrored or not, at its own size or smaller, in any colors; it follows from the number and
-        the seed."""
-        random = torch.Generator().manual_seed(mix_seeds(self.seed, 5, number))
-        flip, size = torch.rand(2, generator=random).tolist()
-        classes, colors = (
-            rows[int(torch.randint(len(rows), (), generator=random))] for rows in (self.maps, self.color_sets)
-        )
-        top, left = torch.randint(4096, (2,), generator=random)
-        classes = classes.flip(1) if flip < 0.5 else classes
-        return self._sample(classes, colors, self.native_size_px * MOST_SIZE ** (size * size), top, left)
+        return {"subject": "skies", "label_maps": len(self.samples.maps)}
 
     def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
         """How far the pupil's picture of a sample is from the one of `before` with its sky calm."""
-        sample = self.draw(number)
+        sample = self.samples.draw(number).to(self.colored.device)
         with torch.no_grad():
             calm, sky = calm_skies(before(*sample).clamp(-1, 1), self._open(sample))
         off = (leaky_clamp(pupil(*sample)) - calm).abs()
@@ -85,29 +59,21 @@ class Skies:
     @torch.no_grad()
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """How far skies are from calm ones, of both, on maps held out; `on_seen(done, total)` after each."""
-        count = min(MEASURED_MAPS, len(self.held_out))
-        chosen = (spread(self.held_out, count), spread(list(self.color_sets), count))
+        samples = self.held_out.fixed(MEASURED_MAPS)
         unrest, area = torch.zeros(2), 0.0
-        for done, (classes, colors) in enumerate(zip(*chosen, strict=True), 1):
-            sample = self._sample(classes, colors, self.native_size_px, torch.tensor(0), torch.tensor(0))
+        for done, drawn in enumerate(samples, 1):
+            sample = drawn.to(self.colored.device)
             pictures = [generator(*sample).clamp(-1, 1) for generator in (before, after)]
             _, sky = calm_skies(pictures[0], self._open(sample))
             for which, picture in enumerate(pictures):
-                off = (picture - _blurred(picture, sky)).abs().mean(1, keepdim=True)
+                off = (picture - blurred(picture, sky, BLUR_PX)).abs().mean(1, keepdim=True)
                 unrest[which] += (off * sky).sum().cpu()
             area += float(sky.sum())
-            on_seen(done, count)
+            on_seen(done, len(samples))
         if area == 0:
             return "no skies to be seen in the label maps held out"
         was, now = (unrest * 127.5 / area).tolist()
         return f"hatching in skies, in levels of 255: {was:.1f} before, {now:.1f} now"
-
-    def _sample(
-        self, classes: Tensor, colors: Tensor, longest_px: float, top: Tensor, left: Tensor
-    ) -> Sample:
-        longest_px = min(longest_px, max(classes.shape))
-        sample = Sample(sized(classes, longest_px), colors[None], top, left)
-        return Sample(*(x.to(self.colored.device) for x in sample))
 
     def _open(self, sample: Sample) -> Tensor:
         return 1 - self.colored[sample.classes.long()][:, None]
@@ -137,25 +103,12 @@ def calm_skies(pictures: Tensor, is_open: Tensor) -> tuple[Tensor, Tensor]:
     edges count less, so that roofs stay sharp.
     """
     under_none = is_open.cummin(2).values
-    smooth = _blurred(pictures, is_open)
+    smooth = blurred(pictures, is_open, BLUR_PX)
     blueness, light = smooth[:, 2:] - smooth[:, :1], smooth.mean(1, keepdim=True)
     blue = (blueness > LEAST_BLUE) & (light > LEAST_BLUE_LIGHT)
     white = (blueness > -MOST_YELLOW) & (light > LEAST_WHITE_LIGHT)
     sky = under_none * (blue | white)
     # More is cut off than is put back: what is blurred is colored by the roofs beside it.
-    sky = -F.max_pool2d(-sky, 2 * BLUR_PX + 1, 1, BLUR_PX)
-    sky = F.max_pool2d(sky, 2 * BLUR_PX - 1, 1, BLUR_PX - 1)
+    sky = grown(shrunk(sky, BLUR_PX), BLUR_PX - 1)
     soft = F.avg_pool2d(sky, 5, 1, 2, count_include_pad=False) * under_none
-    return torch.lerp(pictures, _blurred(pictures, sky), soft), soft
-
-
-def _blurred(pictures: Tensor, mask: Tensor) -> Tensor:
-    """Pictures blurred by a Gaussian, of what the mask (N, 1, H, W) has alone."""
-    reach = 3 * BLUR_PX
-    at = torch.arange(-reach, reach + 1, dtype=pictures.dtype, device=pictures.device)
-    line = (at / BLUR_PX).square().div(-2).exp()
-    kernel = (line / line.sum()).expand(4, 1, 1, -1)
-    masked = torch.cat([pictures * mask, mask], dim=1)
-    masked = F.conv2d(masked, kernel, padding=(0, reach), groups=4)
-    masked = F.conv2d(masked, kernel.transpose(2, 3), padding=(reach, 0), groups=4)
-    return masked[:, :3] / masked[:, 3:].clamp(min=1e-3)
+    return torch.lerp(pictures, blurred(pictures, sky, BLUR_PX), soft), soft

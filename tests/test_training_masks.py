@@ -1,0 +1,39 @@
+"""Masks: what is blurred stays within them, and they grow and shrink by whole pixels."""
+
+import pytest
+import torch
+
+from training.masks import blurred, gaussian, grown, shrunk
+
+
+def square(side_px: int, start: int, end: int) -> torch.Tensor:
+    mask = torch.zeros(1, 1, side_px, side_px)
+    mask[..., start:end, start:end] = 1
+    return mask
+
+
+def test_what_is_beside_a_mask_does_not_color_what_it_has() -> None:
+    mask = square(32, 8, 24)
+    pictures = torch.where(mask > 0, 0.25, 1.0).expand(1, 3, 32, 32)
+    inside = blurred(pictures, mask, 3)[..., 8:24, 8:24]
+    torch.testing.assert_close(inside, torch.full_like(inside, 0.25))
+
+
+def test_a_point_is_blurred_to_its_standard_deviation() -> None:
+    point = square(65, 32, 33)
+    spread = gaussian(point, 4)[0, 0]
+    offsets = torch.arange(65.0) - 32
+    assert float(spread.sum()) == pytest.approx(1, abs=1e-5)
+    for along in (spread.sum(0), spread.sum(1)):
+        assert float((along * offsets.square()).sum().sqrt()) == pytest.approx(4, rel=0.03)
+
+
+@pytest.mark.parametrize("by_px", [1, 5])
+def test_masks_grow_and_shrink_by_whole_pixels_on_every_side(by_px: int) -> None:
+    mask = square(40, 15, 28)
+    assert torch.equal(grown(mask, by_px), square(40, 15 - by_px, 28 + by_px))
+    assert torch.equal(shrunk(mask, by_px), square(40, 15 + by_px, 28 - by_px))
+
+
+def test_a_mask_that_reaches_the_edge_stays_there() -> None:
+    assert torch.equal(shrunk(torch.ones(1, 1, 16, 16), 3), torch.ones(1, 1, 16, 16))

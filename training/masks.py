@@ -1,0 +1,33 @@
+"""Masks of pictures: blurring what they have, and making them larger or smaller."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def blurred(pictures: Tensor, mask: Tensor, deviation_px: int) -> Tensor:
+    """Pictures (N, C, H, W) blurred by a Gaussian, of what the mask (N, 1, H, W) in 0..1 has alone."""
+    masked = gaussian(torch.cat([pictures * mask, mask], dim=1), deviation_px)
+    return masked[:, :-1] / masked[:, -1:].clamp(min=1e-3)
+
+
+def gaussian(x: Tensor, deviation_px: int) -> Tensor:
+    """x (N, C, H, W) blurred by a Gaussian of that standard deviation, cut off at three of them; beyond its
+    edges there are zeros."""
+    reach = 3 * deviation_px
+    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    line = (at / deviation_px).square().div(-2).exp()
+    kernel = (line / line.sum()).expand(x.shape[1], 1, 1, -1)
+    x = F.conv2d(x, kernel, padding=(0, reach), groups=x.shape[1])
+    return F.conv2d(x, kernel.transpose(2, 3), padding=(reach, 0), groups=x.shape[1])
+
+
+def grown(mask: Tensor, by_px: int) -> Tensor:
+    """A mask (N, 1, H, W), larger by so much on every side."""
+    side = 2 * by_px + 1  # one way after the other: as many steps as sides, not their square
+    return F.max_pool2d(F.max_pool2d(mask, (side, 1), 1, (by_px, 0)), (1, side), 1, (0, by_px))
+
+
+def shrunk(mask: Tensor, by_px: int) -> Tensor:
+    """A mask (N, 1, H, W), smaller by so much on every side, but not at the edges of the picture."""
+    return -grown(-mask, by_px)
