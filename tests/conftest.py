@@ -19,10 +19,12 @@ def one_thread() -> None:
     limit_threads(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def heeded_signals() -> None:
-    """In the background of a script Ctrl-C is ignored, by all that the tests start, too."""
+    """In the background of a script Ctrl-C is ignored, by all that the tests start, too; and training, run
+    in this process, leaves handlers of its own."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture

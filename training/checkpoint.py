@@ -32,6 +32,18 @@ def save(path: Path, state: dict[str, Any]) -> None:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run, if there is none.
+
+    Raises:
+        TrainingError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"cannot be written: {error.strerror}", folder) from error
+
+
 def require_same(saved: dict[str, Any], shape: dict[str, Any], folder: Path) -> None:
     """Check that a run goes on as it began: with what shaped its weights when it was saved.
 

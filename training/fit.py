@@ -389,8 +389,8 @@ def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: Wo
         checkpoint.put_before(origin.precisions, state["precisions"])
     if not world.leads:
         return
+    checkpoint.make_folder(options.run)
     try:
-        options.run.mkdir(parents=True, exist_ok=True)
         (options.run / OPTIONS_NAME).write_text(
             json.dumps(options.to_json(), indent=1) + "\n", encoding="utf-8"
         )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facadegen.device import choose_device
-from facadegen.errors import OutputError, TrainingError, UsageError
+from facadegen.errors import TrainingError, UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command
 from training.distributed import World, agreed, average_gradients, joined
@@ -247,7 +247,7 @@ def refine(
         run = Run(refinement, folder / CHECKPOINT_NAME, shape, [source_commit()])
         if world.leads:
             require_writable(out)
-            _make_folder(folder)
+            checkpoint.make_folder(folder)
         run.resume()
         if not learn(run, console, checkpoint_every):
             console.print(f"stopped after {refinement.done} steps; the same command goes on from there")
@@ -374,13 +374,6 @@ def write_weights(run: Run, card: Card, start: PretrainedWeights, path: Path, da
     parser.load_state_dict(start.parser)
     told = replace(card, training=training, scores={}).to_json()
     export(refinement.average.module, parser, start.color_sets, told, path)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", folder) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
