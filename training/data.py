@@ -109,20 +109,30 @@ def _match(photos: list[Path], label_maps: list[Path], place: Path) -> list[Pair
     return [PairFiles(photo, by_stem[photo.stem]) for photo in photos]
 
 
+def read_label_map(path: Path, label_set: LabelSet) -> labels.LabelMap:
+    """Decode one label map.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
+    try:
+        return labels.decode(path, label_set)
+    except LabelMapError as error:
+        raise TrainingError(error.problem, path) from error
+
+
 def read_pair(files: PairFiles, label_set: LabelSet) -> Pair:
     """Decode one pair.
 
     Raises:
         TrainingError: a file cannot be read, or photo and label map differ in size.
     """
+    label_map = read_label_map(files.label_map, label_set)
+    photo = label_map.photo
     try:
-        label_map = labels.decode(files.label_map, label_set)
-        photo = label_map.photo
         if files.photo != files.label_map:
             with Image.open(files.photo) as picture:
                 photo = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except LabelMapError as error:
-        raise TrainingError(error.problem, files.label_map) from error
     except (OSError, ValueError) as error:
         raise TrainingError(f"cannot be read as a photo: {error}", files.photo) from error
     if photo is None:

@@ -27,7 +27,7 @@ from training.distributed import World, joined, local_world_size
 from training.export import export, require_writable, source_commit
 from training.logbook import Logbook, sample_sheet
 from training.options import FitOptions
-from training.pretrained import Pretrained, read_pretrained
+from training.pretrained import Pretrained, of_recipe, read_pretrained
 from training.recipes import RECIPES, Settings, colored_classes
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -205,7 +205,8 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     recipe = RECIPES[options.recipe](material.label_set)
     trainer = loop.Trainer(recipe, options.schedule, options.seed, device, precision, world)
     if start is not None:
-        begin(trainer, options, start)
+        with of_recipe(options.recipe, options.start_from):
+            start.begin(trainer)
     if options.generator_rate is not None:
         trainer.rates["generator"] = options.generator_rate
     classes = material.label_set.classes
@@ -352,20 +353,6 @@ def write_weights(
     # Of a facade in two resolutions one counts: with both it would be chosen twice as often.
     sets = data.usual_sets(sets[material.distinct], colored_classes(material.label_set))
     export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
-
-
-def begin(trainer: loop.Trainer, options: FitOptions, start: Pretrained) -> None:
-    """Put pretrained networks in the place of random ones.
-
-    Raises:
-        TrainingError: they are of another recipe.
-    """
-    try:
-        start.begin(trainer)
-    except RuntimeError as error:  # torch names parameters that do not fit
-        raise TrainingError(
-            f"has other networks than the recipe {options.recipe!r}", options.start_from
-        ) from error
 
 
 def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: World) -> None:

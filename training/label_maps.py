@@ -1,16 +1,16 @@
 """Label maps without their photos: reading those that have something to learn from, and at another size."""
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from facadegen import labels
-from facadegen.errors import LabelMapError, TrainingError
 from facadegen.palettes import LabelSet
-from training.data import find_pairs
+from training.data import find_pairs, read_label_map
 from training.networks.lean_unet import LeanUNet
 
 
@@ -22,18 +22,14 @@ def read_label_maps(
     Raises:
         TrainingError: no such folder, no pairs in it, or a label map that cannot be read.
     """
-    found = []
-    for folder in folders:
-        if split == "val" and not (folder / "val").is_dir():
-            continue
-        for files in find_pairs(folder, split):
-            try:
-                classes = torch.from_numpy(labels.decode(files.label_map, label_set).classes.copy())
-            except LabelMapError as error:
-                raise TrainingError(error.problem, files.label_map) from error
-            if chosen(classes):
-                found.append(classes)
-    return found
+    with_split = [folder for folder in folders if split != "val" or (folder / "val").is_dir()]
+    paths = [files.label_map for folder in with_split for files in find_pairs(folder, split)]
+
+    def read(path: Path) -> Tensor:
+        return torch.from_numpy(read_label_map(path, label_set).classes.copy())
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return [classes for classes in pool.map(read, paths) if chosen(classes)]
 
 
 def sized(classes: Tensor, longest_px: float) -> Tensor:

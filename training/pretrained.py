@@ -1,7 +1,8 @@
 """Pretrained networks: a run may start from those of a weights file, or of another run, not random ones."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,19 @@ class PretrainedRun(Pretrained):
 
     def begin(self, trainer: Trainer) -> None:
         trainer.go_on_from(self.state)
+
+
+@contextmanager
+def of_recipe(recipe: str, path: Path | None) -> Iterator[None]:
+    """Has what does not fit the networks of a recipe told of as another one's, in the file it comes from.
+
+    Raises:
+        TrainingError: it does not fit.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch names parameters that do not fit
+        raise TrainingError(f"has other networks than the recipe {recipe!r}", path) from error
 
 
 def read_pretrained(path: Path, label_set: LabelSet) -> Pretrained:

@@ -27,7 +27,7 @@ from training.label_maps import read_label_maps
 from training.loop import Schedule
 from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
-from training.pretrained import PretrainedWeights, read_weights
+from training.pretrained import PretrainedWeights, of_recipe, read_weights
 from training.recipes import colored_classes
 from training.samples import Samples
 from training.skies import Skies, maps_with_sky
@@ -319,10 +319,8 @@ def begun(card: Card, start: PretrainedWeights, weights: Path) -> LeanUNet:
         TrainingError: it is of another recipe.
     """
     generator = LeanUNet(colored_classes(card.label_set))
-    try:
+    with of_recipe("projected", weights):
         load_folded(generator, start.generator)
-    except RuntimeError as error:  # torch names parameters that do not fit
-        raise TrainingError("has other networks than the recipe 'projected'", weights) from error
     return generator
 
 
