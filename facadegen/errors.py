@@ -11,6 +11,8 @@ FacadegenError
 import os
 import unicodedata
 
+LACK_OF_MEMORY = "needs more memory than there is"  # a problem, wherever it is noticed
+
 
 def printable(text: str | os.PathLike[str]) -> str:
     """The text or path on one line: line breaks, control characters and undecodable bytes are escaped."""

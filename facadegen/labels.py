@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from facadegen.errors import LabelMapError, UsageError
+from facadegen.errors import LACK_OF_MEMORY, LabelMapError, UsageError
 from facadegen.indices import may_hold_indices, read_indices
 from facadegen.painted import outranks_indices, read_painted
 from facadegen.palettes import FACADES, LabelSet, Palette
@@ -61,7 +61,7 @@ def decode(
         with _large, ThreadPoolExecutor(1) as reader:
             return reader.submit(_read, data, label_set, kind, max_pixels).result()
     except (LabelMapError, MemoryError) as error:
-        problem = error.problem if isinstance(error, LabelMapError) else "needs more memory than there is"
+        problem = error.problem if isinstance(error, LabelMapError) else LACK_OF_MEMORY
         raise LabelMapError(problem, source if isinstance(source, Path) else None) from error
 
 

@@ -3,8 +3,11 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from facadegen.errors import FacadegenError
 
 if TYPE_CHECKING:
     from facadegen.pipeline import Outcome
@@ -19,14 +22,13 @@ def tail(name: str) -> str:
 
 def record(outcome: "Outcome") -> dict[str, Any]:
     """What `--json` says of a label map."""
-    made = outcome.status != "failed"
-    return {
-        "source": str(outcome.job.source),
-        "status": outcome.status,
-        "outputs": [str(target) for target in outcome.job.targets] if made else [],
-        "reason": outcome.reason,
-        "seconds": round(outcome.seconds, 3),
-    }
+    outputs = outcome.job.targets if outcome.status != "failed" else ()
+    return _fields(outcome.job.source, outcome.status, outputs, outcome.reason, outcome.seconds)
+
+
+def failure(error: FacadegenError) -> dict[str, Any]:
+    """What `--json` says of something that is no label map, such as a folder, and failed."""
+    return _fields(error.path, "failed", (), error.problem, 0.0)
 
 
 class JsonLines:
@@ -99,3 +101,19 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest_s = divmod(round(seconds), 60)
     return f"{minutes} min {rest_s} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _fields(
+    source: str | os.PathLike[str] | None,
+    status: str,
+    outputs: Sequence[Path],
+    reason: str | None,
+    seconds: float,
+) -> dict[str, Any]:
+    return {
+        "source": str(source),
+        "status": status,
+        "outputs": [str(target) for target in outputs],
+        "reason": reason,
+        "seconds": round(seconds, 3),
+    }

@@ -20,7 +20,7 @@ from facadegen.conveyor import Conveyor, Stages
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job
 from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, is_facade, provenance_line
-from facadegen.errors import FacadegenError, LabelMapError, OutputError, UsageError
+from facadegen.errors import LACK_OF_MEMORY, FacadegenError, LabelMapError, OutputError, UsageError
 from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
 from facadegen.style import ColorChooser, Style, resolve_style
@@ -310,7 +310,7 @@ def _explained(error: Exception, job: Job) -> FacadegenError:
         return error
     problem = f"unexpected {type(error).__name__}: {error}"
     if _is_lack_of_memory(error):
-        problem = "needs more memory than there is"
+        problem = LACK_OF_MEMORY
     explained = FacadegenError(problem, job.source)
     explained.__cause__ = error
     return explained

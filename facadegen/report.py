@@ -22,7 +22,7 @@ from rich.text import Text
 
 from facadegen import output
 from facadegen.errors import FacadegenError, printable
-from facadegen.lines import JsonLines, count, duration, record, say, tail
+from facadegen.lines import JsonLines, count, duration, failure, record, say, tail
 from facadegen.pipeline import Outcome
 from facadegen.watch import WatchEvent
 
@@ -82,8 +82,7 @@ class BatchReport:
     def fail(self, error: FacadegenError) -> None:
         """Something that is not one of the counted label maps failed, such as a folder."""
         self._failures.append(error)
-        reason = {"outputs": [], "reason": error.problem, "seconds": 0.0}
-        self._json.add({"source": str(error.path), "status": "failed", **reason})
+        self._json.add(failure(error))
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
@@ -117,8 +116,8 @@ class BatchReport:
     def finish(self, interrupted: bool = False) -> None:
         """Lists every failure with its reason, then sums up."""
         self.__exit__(None, None, None)
-        for failure in self._failures:
-            say(f"facadegen: {failure}")
+        for error in self._failures:
+            say(f"facadegen: {error}")
         if self._quiet:
             return
         took_s = self._clock() - self._began_s
@@ -198,11 +197,11 @@ class WatchReport:
         source = outcome.job.source
         name = self._name(source)
         if outcome.reason is not None:
-            failure = outcome.reason, output.last_changed_ns(source)
-            if self._failures.get(source) == failure:  # a disk that stays full is told of once
+            found = outcome.reason, output.last_changed_ns(source)
+            if self._failures.get(source) == found:  # a disk that stays full is told of once
                 return
             self._log("failed", f"{name}: {printable(outcome.reason)}")
-            self._failures[source] = failure
+            self._failures[source] = found
         else:
             self._failures.pop(source, None)
         if outcome.status == "made":
