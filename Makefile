@@ -68,7 +68,7 @@ $(RUNS)/skies.pt: $(RUNS)/twice.pt
 
 $(RUNS)/facades.pt: $(RUNS)/skies.pt
 	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/walls --subject walls --steps $(or $(STEPS),500) --batch-size 8
+	    --run-dir $(RUNS)/walls --subject walls --steps $(or $(STEPS),400) --batch-size 8
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

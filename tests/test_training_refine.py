@@ -165,3 +165,16 @@ def test_a_checkpoint_is_no_weights_file(
     capsys.readouterr()
     assert refine.main(arguments(Path(saved), large_pairs, tmp_path / "out.pt")) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_weights_without_walls_are_told_in_one_line(
+    weights: Path,
+    large_pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(refine, "WALL_CLASS", "plaster")  # as label sets of one's own may have it
+    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt", subject="walls")) == 2
+    told = capsys.readouterr().err
+    assert "--subject walls wants the class 'plaster'" in told and told.count("\n") == 1

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
+from training.colored_maps import ColoredMaps
 from training.recipes import colored_classes
-from training.samples import Samples
 from training.skies import Skies, calm_skies
 
 COLORED = colored_classes(FACADES)[:, 0]
@@ -87,8 +87,8 @@ def skies() -> Skies:
     classes[SKY_PX:] = FACADES.index_of("facade")
     classes[-SKY_PX // 2 :, : SIDE_PX // 4] = FACADES.index_of("shop")
     sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
-    samples = Samples([classes], sets, SIDE_PX // 2)
-    return Skies(samples, samples, COLORED)
+    maps = ColoredMaps([classes], sets, SIDE_PX // 2)
+    return Skies(maps, maps, COLORED)
 
 
 def test_a_generator_without_hatching_has_learnt_it() -> None:

@@ -25,11 +25,12 @@ def read_label_maps(
     with_split = [folder for folder in folders if split != "val" or (folder / "val").is_dir()]
     paths = [files.label_map for folder in with_split for files in find_pairs(folder, split)]
 
-    def read(path: Path) -> Tensor:
-        return torch.from_numpy(read_label_map(path, label_set).classes.copy())
+    def read(path: Path) -> Tensor | None:
+        classes = torch.from_numpy(read_label_map(path, label_set).classes.copy())
+        return classes if chosen(classes) else None
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return [classes for classes in pool.map(read, paths) if chosen(classes)]
+        return [classes for classes in pool.map(read, paths) if classes is not None]
 
 
 def sized(classes: Tensor, longest_px: float) -> Tensor:

@@ -58,10 +58,10 @@ class PretrainedRun(Pretrained):
 
 @contextmanager
 def of_recipe(recipe: str, path: Path | None) -> Iterator[None]:
-    """Has what does not fit the networks of a recipe told of as another one's, in the file it comes from.
+    """Turns torch's complaint about parameters that do not fit into one that names the recipe and the file.
 
     Raises:
-        TrainingError: it does not fit.
+        TrainingError: they do not fit.
     """
     try:
         yield

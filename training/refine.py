@@ -21,19 +21,18 @@ from facadegen.device import choose_device
 from facadegen.errors import TrainingError, UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command
+from training.colored_maps import ColoredMaps
 from training.distributed import World, agreed, average_gradients, joined
 from training.export import export, require_writable, source_commit
-from training.label_maps import read_label_maps
 from training.loop import Schedule
 from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, of_recipe, read_weights
 from training.recipes import colored_classes
-from training.samples import Samples
 from training.skies import Skies, maps_with_sky
 from training.stages import Stages
 from training.surroundings import COLOR_WEIGHT, TOLERANCE, Scenes, Surroundings, large_maps
-from training.walls import WALL_CLASS, Walls
+from training.walls import WALL_CLASS, Walls, maps_with_walls
 
 CHECKPOINT_NAME = "checkpoint.pt"
 BETAS = (0.5, 0.99)
@@ -287,28 +286,33 @@ def _skies(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, devi
     maps, val_maps = (maps_with_sky(data, split, card.label_set, colored) for split in ("train", "val"))
     if not maps:
         raise TrainingError("no label maps with room for a sky in its train split", data[0])
-    return Skies(*_drawn(card, color_sets, maps, val_maps, seed), colored.to(device))
+    return Skies(*_in_colors(card, color_sets, maps, val_maps, seed), colored.to(device))
 
 
 def _walls(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, device: torch.device) -> Walls:
+    if WALL_CLASS not in card.label_set.classes:
+        raise UsageError(
+            f"--subject walls wants the class {WALL_CLASS!r}; "
+            f"the weights have {', '.join(card.label_set.classes)}"
+        )
     wall = card.label_set.index_of(WALL_CLASS)
-    colored = colored_classes(card.label_set)[:, 0].to(device)
-    maps, val_maps = (
-        read_label_maps(data, split, card.label_set, lambda classes: bool((classes == wall).any()))
-        for split in ("train", "val")
-    )
+    maps, val_maps = (maps_with_walls(data, split, card.label_set, wall) for split in ("train", "val"))
     if not maps:
         raise TrainingError(f"no label maps with {WALL_CLASS} in its train split", data[0])
-    return Walls(*_drawn(card, color_sets, maps, val_maps, seed), wall, colored)
+    return Walls(
+        *_in_colors(card, color_sets, maps, val_maps, seed),
+        wall,
+        colored_classes(card.label_set)[:, 0].to(device),
+    )
 
 
-def _drawn(
+def _in_colors(
     card: Card, color_sets: Tensor, maps: Sequence[Tensor], val_maps: Sequence[Tensor], seed: int
-) -> tuple[Samples, Samples]:
-    """Samples to learn from and to measure with."""
+) -> tuple[ColoredMaps, ColoredMaps]:
+    """Maps to learn from and to measure with."""
     return (
-        Samples(maps, color_sets, card.native_size_px, seed),
-        Samples(val_maps or maps, color_sets, card.native_size_px),
+        ColoredMaps(maps, color_sets, card.native_size_px, seed),
+        ColoredMaps(val_maps or maps, color_sets, card.native_size_px),
     )
 
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
+from training.colored_maps import ColoredMap, ColoredMaps
 from training.label_maps import read_label_maps
 from training.masks import blurred, grown, shrunk
 from training.recipes import leaky_clamp
-from training.samples import Sample, Samples
 
 LEAST_SKY = 0.03  # of a map, with nothing but surroundings over it, or there is nothing to be learnt from it
 BLUR_PX = 4  # standard deviation
@@ -38,45 +38,45 @@ class Skies:
     colored: (K,), 0 for the surroundings, on the device to work on.
     """
 
-    samples: Samples
-    held_out: Samples
+    maps: ColoredMaps
+    held_out: ColoredMaps
     colored: Tensor
 
     title = "learning skies"
 
     def options(self) -> dict[str, Any]:
         """What shapes the weights beside what all subjects have."""
-        return {"subject": "skies", "label_maps": len(self.samples.maps)}
+        return {"subject": "skies", "label_maps": len(self.maps.classes)}
 
     def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
-        """How far the pupil's picture of a sample is from the one of `before` with its sky calm."""
-        sample = self.samples.draw(number).to(self.colored.device)
+        """How far the pupil's picture of a map is from the one of `before` with its sky calm."""
+        drawn = self.maps.draw(number).to(self.colored.device)
         with torch.no_grad():
-            calm, sky = calm_skies(before(*sample).clamp(-1, 1), self._open(sample))
-        off = (leaky_clamp(pupil(*sample)) - calm).abs()
+            calm, sky = calm_skies(before(*drawn).clamp(-1, 1), self._open(drawn))
+        off = (leaky_clamp(pupil(*drawn)) - calm).abs()
         return (off * (1 + SKY_WEIGHT * sky)).mean()
 
     @torch.no_grad()
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """How far skies are from calm ones, of both, on maps held out; `on_seen(done, total)` after each."""
-        samples = self.held_out.fixed(MEASURED_MAPS)
+        held_out = self.held_out.fixed(MEASURED_MAPS)
         unrest, area = torch.zeros(2), 0.0
-        for done, drawn in enumerate(samples, 1):
-            sample = drawn.to(self.colored.device)
-            pictures = [generator(*sample).clamp(-1, 1) for generator in (before, after)]
-            _, sky = calm_skies(pictures[0], self._open(sample))
+        for done, drawn in enumerate(held_out, 1):
+            shown = drawn.to(self.colored.device)
+            pictures = [generator(*shown).clamp(-1, 1) for generator in (before, after)]
+            _, sky = calm_skies(pictures[0], self._open(shown))
             for which, picture in enumerate(pictures):
                 off = (picture - blurred(picture, sky, BLUR_PX)).abs().mean(1, keepdim=True)
                 unrest[which] += (off * sky).sum().cpu()
             area += float(sky.sum())
-            on_seen(done, len(samples))
+            on_seen(done, len(held_out))
         if area == 0:
             return "no skies to be seen in the label maps held out"
         was, now = (unrest * 127.5 / area).tolist()
         return f"hatching in skies, in levels of 255: {was:.1f} before, {now:.1f} now"
 
-    def _open(self, sample: Sample) -> Tensor:
-        return 1 - self.colored[sample.classes.long()][:, None]
+    def _open(self, drawn: ColoredMap) -> Tensor:
+        return 1 - self.colored[drawn.classes.long()][:, None]
 
 
 def maps_with_sky(folders: Sequence[Path], split: str, label_set: LabelSet, colored: Tensor) -> list[Tensor]:

@@ -7,43 +7,53 @@ nothing but wall, in the color of the wall around them, all else from its pictur
 are blanked, too, for those who draw label maps leave out more than those who trace photos.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facadegen.palettes import LabelSet
+from training.colored_maps import ColoredMap, ColoredMaps
 from training.data import mix_seeds
+from training.label_maps import read_label_maps
 from training.masks import blurred, gaussian, grown, shrunk
 from training.recipes import leaky_clamp
-from training.samples import Sample, Samples
 
 WALL_CLASS = "facade"
-OFTEN_BLANKED = 0.5  # how many of the maps have a rectangle of nothing but wall
+OFTEN_BLANKED = 0.5  # how many of the maps have a rectangle in which all that is drawn is wall
 LEAST_BLANK, MOST_BLANK_HEIGHT = 0.25, 0.6  # sides of it, of the map's
-# All px are those of pictures shrunk to about the size that the generator was trained at.
-SMOOTH_PX, WIDE_PX = 4, 8  # standard deviations
-MARGIN_PX = 7  # how far blots lie at least from all that is drawn
-ROOF = 0.18  # how far they lie at least below the first of it, of the height
-# Of pictures in -1..1, once blurred: how far blots are off the wall's color at least, and how much detail
-# they have.
-LEAST_OFF, LEAST_DETAIL = 0.13, 0.2
-# They go on, so many times so far, through walls that have one or the other.
-GROWTHS, GROWTH_PX = 8, 6
-CELL_PX = 8  # of the means that the color of walls around blots is told by
-BLOT_WEIGHT = 12.0  # of what is to be plain, beside what is to stay as it is
+BLOT_WEIGHT = 8.0  # of what is to be plain, beside what is to stay as it is
 MEASURED_MAPS = 24
 
+# Blots are looked for in pictures of about the size that the generator was trained at: px are theirs.
+SMOOTH_PX, WIDE_PX = 4, 8  # standard deviations
+# Of pictures in -1..1, once blurred: how far a blot is off the wall's color at least where it begins, and how
+# much detail it has; it goes on, so many times so far, through walls that have one or the other.
+LEAST_OFF, LEAST_DETAIL = 0.13, 0.2
+GROWTHS, GROWTH_PX = 8, 6
+MARGIN_PX = 7  # how far from all that is no wall it begins
+SPECK_PX, STRIP_PX = 3, 5  # what begins no blot, and what passes none on: half as wide as this, or less
+ROOF, SIDEWAYS_PX = 0.18, 16  # how far below the first of what is drawn, of the height, in columns so near
+CELL_PX, AROUND_CELLS = 8, 4  # of means of the wall's color, and the standard deviation of where it is taken
+LITTLE_WALL = 0.03  # of what is around: with less, the color of walls is that of the whole picture
+SOFT_PX = 4  # how far blots fade out, of the picture's own px
 
-class Plain(NamedTuple):
-    """A picture, (N, 3, H, W) in -1..1, without blots in its walls. Both (N, 1, H, W) in 0..1: blots, where
-    these were; beside, what is drawn next to them, which may have some of them before it."""
 
-    picture: Tensor
-    blots: Tensor
+class Blots(NamedTuple):
+    """What of a picture's walls is to be plain, as large as the picture.
+
+    there: (N, 1, H, W) in 0..1, 1 in blots, less at their edges, 0 in all that is no wall; beside: likewise,
+    1 in what is no wall but next to blots, and may have some of them before it; color: (N, 3, H, W) in -1..1,
+    of the wall around.
+    """
+
+    there: Tensor
     beside: Tensor
+    color: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +63,8 @@ class Walls:
     wall: the id of the class; colored: (K,), 0 for the surroundings, on the device to work on.
     """
 
-    samples: Samples
-    held_out: Samples
+    maps: ColoredMaps
+    held_out: ColoredMaps
     wall: int
     colored: Tensor
 
@@ -62,55 +72,58 @@ class Walls:
 
     def options(self) -> dict[str, Any]:
         """What shapes the weights beside what all subjects have."""
-        return {"subject": "walls", "label_maps": len(self.samples.maps)}
+        return {"subject": "walls", "label_maps": len(self.maps.classes)}
 
-    def draw(self, number: int) -> Sample:
-        """Any map in any colors, half of them with a blank rectangle in the building; it follows from the
-        number and the seed."""
-        random = torch.Generator().manual_seed(mix_seeds(self.samples.seed, 6, number))
-        sample = self.samples.draw(number)
+    def draw(self, number: int) -> ColoredMap:
+        """Any map in any colors, half of them blanked in a rectangle; it follows from the number and the
+        seed."""
+        random = torch.Generator().manual_seed(mix_seeds(self.maps.seed, 6, number))
+        drawn = self.maps.draw(number)
         if float(torch.rand((), generator=random)) >= OFTEN_BLANKED:
-            return sample
-        return sample._replace(classes=self._blanked(sample.classes, random))
+            return drawn
+        return self._blanked(drawn, random)
 
     def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
-        """How far the pupil's picture of a sample is from the one of `before` without blots in its walls."""
-        sample = self.draw(number).to(self.colored.device)
+        """How far the pupil's picture of a map is from the one of `before` without blots in its walls."""
+        drawn = self.draw(number).to(self.colored.device)
         with torch.no_grad():
-            plain = self._plain(before, sample, before(*sample).clamp(-1, 1))
-        off = (leaky_clamp(pupil(*sample)) - plain.picture).abs()
-        return (off * (1 - plain.beside + BLOT_WEIGHT * plain.blots)).mean()
+            picture, nothing_else = (
+                before(classes, *drawn[1:]).clamp(-1, 1)
+                for classes in (drawn.classes, torch.full_like(drawn.classes, self.wall))
+            )
+            blots = self._blots(picture, drawn.classes)
+            plain = plain_walls(picture, nothing_else, blots)
+        off = (leaky_clamp(pupil(*drawn)) - plain).abs()
+        return (off * (1 - blots.beside + BLOT_WEIGHT * blots.there)).mean()
 
     @torch.no_grad()
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
-        """The parts of walls that are blots, of both, in maps held out, as they are and with a blank
+        """The parts of walls that are blots, of both, in maps held out, as they are and blanked in a
         rectangle each; `on_seen(done, total)` after each map."""
-        samples = self.held_out.fixed(MEASURED_MAPS)
-        blots, area = torch.zeros(2, 2), torch.zeros(2)
-        for done, drawn in enumerate(samples, 1):
-            random = torch.Generator().manual_seed(mix_seeds(0, 6, done))
-            blanked = drawn._replace(classes=self._blanked(drawn.classes, random))
-            for row, sample in enumerate(x.to(self.colored.device) for x in (drawn, blanked)):
-                for which, generator in enumerate((before, after)):
-                    picture = generator(*sample).clamp(-1, 1)
-                    blots[row, which] += self._plain(before, sample, picture).blots.sum().cpu()
-                area[row] += (sample.classes == self.wall).sum().cpu()
-            on_seen(done, len(samples))
-        (was, now), (blank_was, blank_now) = (blots / area.clamp(min=1)[:, None]).tolist()
+        held_out = self.held_out.fixed(MEASURED_MAPS)
+        blots, area = torch.zeros(2, 2), torch.zeros(2, 1)
+        for done, drawn in enumerate(held_out, 1):
+            blanked = self._blanked(drawn, torch.Generator().manual_seed(done))
+            for row, shown in enumerate(x.to(self.colored.device) for x in (drawn, blanked)):
+                for column, generator in enumerate((before, after)):
+                    found = self._blots(generator(*shown).clamp(-1, 1), shown.classes)
+                    blots[row, column] += found.there.sum().cpu()
+                area[row] += (shown.classes == self.wall).sum().cpu()
+            on_seen(done, len(held_out))
+        (was, now), (blank_was, blank_now) = (blots / area.clamp(min=1)).tolist()
         return (
             f"blots in walls: {was:.1%} before, {now:.1%} now; "
             f"where parts are blanked: {blank_was:.1%} before, {blank_now:.1%} now"
         )
 
-    def _plain(self, generator: nn.Module, sample: Sample, picture: Tensor) -> Plain:
-        nothing_else = generator(torch.full_like(sample.classes, self.wall), *sample[1:]).clamp(-1, 1)
-        is_wall = (sample.classes == self.wall)[:, None].float()
-        is_drawn = self.colored[sample.classes.long()][:, None] * (1 - is_wall)
-        return plain_walls(picture, nothing_else, is_wall, is_drawn, self.samples.native_size_px)
+    def _blots(self, picture: Tensor, classes: Tensor) -> Blots:
+        is_wall = (classes == self.wall)[:, None].float()
+        is_drawn = self.colored[classes.long()][:, None] * (1 - is_wall)
+        return find_blots(picture, is_wall, is_drawn, self.maps.native_size_px)
 
-    def _blanked(self, classes: Tensor, random: torch.Generator) -> Tensor:
-        """A map (1, H, W) with wall in place of all that is drawn in a rectangle anywhere."""
-        height, width = classes.shape[1:]
+    def _blanked(self, drawn: ColoredMap, random: torch.Generator) -> ColoredMap:
+        """With wall in place of all that is drawn in a rectangle anywhere."""
+        height, width = drawn.classes.shape[1:]
         shares = LEAST_BLANK + torch.rand(2, generator=random) * torch.tensor(
             [MOST_BLANK_HEIGHT - LEAST_BLANK, 1 - LEAST_BLANK]
         )
@@ -118,63 +131,73 @@ class Walls:
         top = int(torch.randint(height - rows + 1, (), generator=random))
         left = int(torch.randint(width - columns + 1, (), generator=random))
         place = (slice(None), slice(top, top + rows), slice(left, left + columns))
-        found = classes.clone()
+        classes = drawn.classes.clone()
         is_open = self.colored.cpu()[classes[place].long()] == 0
-        found[place] = torch.where(is_open, classes[place], self.wall)
-        return found
+        classes[place] = torch.where(is_open, classes[place], self.wall)
+        return drawn._replace(classes=classes)
 
 
-def plain_walls(
-    picture: Tensor, nothing_else: Tensor, is_wall: Tensor, is_drawn: Tensor, native_size_px: int
-) -> Plain:
-    """A picture without blots in its walls.
+def maps_with_walls(folders: Sequence[Path], split: str, label_set: LabelSet, wall: int) -> list[Tensor]:
+    """The label maps, uint8 (H, W), of a split of all folders that show walls.
 
-    picture, nothing_else: (N, 3, H, W) in -1..1, the latter of nothing but wall in the same colors; is_wall,
-    is_drawn: (N, 1, H, W), 1 for walls and for all that is neither wall nor surroundings.
+    wall: the id of the class. Folders without a val split have none.
 
-    Blots are what is off the wall's color and full of detail at once, away from all that is drawn; shadows,
-    stripes and bricks are not both. Roofs are walls to label maps: what lies above all that is drawn, or not
-    far below the first of it, stays.
+    Raises:
+        TrainingError: as `read_label_maps`.
+    """
+    return read_label_maps(folders, split, label_set, lambda classes: bool((classes == wall).any()))
+
+
+def find_blots(picture: Tensor, is_wall: Tensor, is_drawn: Tensor, native_size_px: int) -> Blots:
+    """Blots in the walls of a picture (N, 3, H, W) in -1..1.
+
+    is_wall, is_drawn: (N, 1, H, W), 1 for walls, and for all that is neither wall nor surroundings.
+
+    A blot begins where a wall is off its color and full of detail at once, as shadows, stripes and bricks are
+    not, away from all that is no wall; from there it goes on through what is either. Roofs are walls to label
+    maps: in columns without anything drawn, above the first of it and not far below it there are no blots.
     """
     size = picture.shape[2:]
     times = max(1, round(max(size) / native_size_px))
     small = [side // times for side in size]
     seen = F.interpolate(picture, small, mode="area")
     walls, drawn = ((F.interpolate(x, small, mode="area") > 0.5).float() for x in (is_wall, is_drawn))
-    blots, color = _blots(seen, walls, drawn)
-    blots, beside, color = (
-        F.interpolate(x, size, mode="bilinear") for x in (blots, grown(blots, GROWTH_PX), color)
-    )
-    blots = F.avg_pool2d(blots, 9, 1, 4, count_include_pad=False) * is_wall
-    plaster = nothing_else - nothing_else.mean((2, 3), keepdim=True) + color
-    return Plain(torch.lerp(picture, plaster, blots), blots, beside * (1 - is_wall))
-
-
-def _blots(picture: Tensor, is_wall: Tensor, is_drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """Where blots are, (N, 1, H, W), and the color of the wall around them, (N, 3, H, W).
-
-    The picture is of about the size that the generator was trained at.
-    """
-    smooth = blurred(picture, is_wall, SMOOTH_PX)
-    detail = blurred((picture - smooth).abs().mean(1, keepdim=True), is_wall, SMOOTH_PX) > LEAST_DETAIL
-    inner = shrunk(is_wall, MARGIN_PX)
-    color = _median(smooth, is_wall * (1 - inner))
+    smooth = blurred(seen, walls, SMOOTH_PX)
+    detailed = blurred((seen - smooth).abs().mean(1, keepdim=True), walls, SMOOTH_PX) > LEAST_DETAIL
+    inner = shrunk(walls, MARGIN_PX)
+    color = _median(smooth, walls * (1 - inner))
     off = (smooth - color).abs().mean(1, keepdim=True)
-    restless = ((off > LEAST_OFF) | detail) * is_wall
+    restless = ((off > LEAST_OFF) | detailed) * walls
 
-    height = picture.shape[2]
-    roof_px = round(ROOF * height)
-    below = grown(is_drawn, 2 * CELL_PX).cummax(2).values[:, :, : height - roof_px]
-    below = F.pad(below, (0, 0, roof_px, 0))
-    found = (blurred(off, is_wall, WIDE_PX) > LEAST_OFF) & detail
-    blots = grown(shrunk(found * inner * below, 3), 3 + MARGIN_PX) * is_wall
-    # Narrow strips between windows do not pass them on, nor do roofs.
-    wide = grown(shrunk(is_wall, 5), 5) * restless * below
+    place = walls * _below_roofs(drawn)
+    begun = detailed & (blurred(off, walls, WIDE_PX) > LEAST_OFF)
+    blots = grown(shrunk(begun * inner * place, SPECK_PX), SPECK_PX + MARGIN_PX) * place
+    wide = grown(shrunk(walls, STRIP_PX), STRIP_PX) * restless * place
     for _ in range(GROWTHS):
         blots = torch.maximum(blots, grown(blots, GROWTH_PX) * wide)
-    blots = grown(blots, GROWTH_PX) * is_wall
-    around = is_wall * (1 - grown(blots, SMOOTH_PX)) * (1 - restless)
-    return blots, _color_around(smooth, around, color)
+    blots = grown(blots, GROWTH_PX) * place
+    around = walls * (1 - grown(blots, SMOOTH_PX)) * (1 - restless)
+    there, beside, color = (
+        F.interpolate(x, size, mode="bilinear")
+        for x in (blots, grown(blots, GROWTH_PX), _color_around(smooth, around, color))
+    )
+    there = F.avg_pool2d(there, 2 * SOFT_PX + 1, 1, SOFT_PX, count_include_pad=False)
+    return Blots(there * is_wall, beside * (1 - is_wall), color)
+
+
+def plain_walls(picture: Tensor, nothing_else: Tensor, blots: Blots) -> Tensor:
+    """The picture (N, 3, H, W) in -1..1 without blots: there it is like the one of nothing but wall, in the
+    color of the wall around."""
+    plaster = nothing_else - nothing_else.mean((2, 3), keepdim=True) + blots.color
+    return torch.lerp(picture, plaster.clamp(-1, 1), blots.there)
+
+
+def _below_roofs(is_drawn: Tensor) -> Tensor:
+    """(N, 1, H, W), 1 well below the first of what is drawn, in its columns and those near by."""
+    near = F.max_pool2d(is_drawn, (1, 2 * SIDEWAYS_PX + 1), 1, (0, SIDEWAYS_PX))
+    height = is_drawn.shape[2]
+    roof_px = round(ROOF * height)
+    return F.pad(near.cummax(2).values[:, :, : height - roof_px], (0, 0, roof_px, 0))
 
 
 def _median(pictures: Tensor, mask: Tensor) -> Tensor:
@@ -186,6 +209,6 @@ def _median(pictures: Tensor, mask: Tensor) -> Tensor:
 def _color_around(smooth: Tensor, around: Tensor, color: Tensor) -> Tensor:
     """The color of what the mask has, from near by if there is any, else `color`; as large as pictures."""
     cells = F.avg_pool2d(torch.cat([smooth * around, around], dim=1), CELL_PX, ceil_mode=True)
-    cells = gaussian(cells, SMOOTH_PX)
-    found = (cells[:, :3] + 0.03 * color) / (cells[:, 3:] + 0.03)
+    cells = gaussian(cells, AROUND_CELLS)
+    found = (cells[:, :3] + LITTLE_WALL * color) / (cells[:, 3:] + LITTLE_WALL)
     return F.interpolate(found, smooth.shape[2:], mode="bilinear")
