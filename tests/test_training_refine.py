@@ -59,12 +59,23 @@ def state(path: Path) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.fixture(scope="module", params=SUBJECTS)
+def refined(
+    request: pytest.FixtureRequest,
+    weights: Path,
+    large_pairs: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, Path]:
+    """A subject, and the weights of a run that was not stopped."""
+    out = tmp_path_factory.mktemp("refined") / "out.pt"
+    assert refine.main(arguments(weights, large_pairs, out, subject=request.param)) == 0
+    return request.param, out
+
+
 def test_weights_come_out_that_differ_in_the_generator_alone(
-    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], subject: str
+    weights: Path, refined: tuple[str, Path]
 ) -> None:
-    out = tmp_path / "out.pt"
-    assert refine.main(arguments(weights, large_pairs, out, subject=subject)) == 0
+    subject, out = refined
     was, now = state(weights), state(out)
     changed = {name for name in was if not torch.equal(was[name], now[name])}
     assert changed and all(name.startswith("network.") for name in changed)
@@ -72,15 +83,18 @@ def test_weights_come_out_that_differ_in_the_generator_alone(
     assert training["steps"] == 3 and training["label_maps"] == 2 and training["subject"] == subject
     assert training["start_from"]["recipe"] == "projected"
     assert ("tolerance" in training) == (subject == "surroundings")
-    assert f"wrote {out}" in capsys.readouterr().err.replace("\n", "")
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_stopped_run_goes_on_exactly(
-    weights: Path, large_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subject: str
+    weights: Path,
+    large_pairs: Path,
+    refined: tuple[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    straight, stopped = tmp_path / "straight.pt", tmp_path / "stopped.pt"
-    assert refine.main(arguments(weights, large_pairs, straight, subject=subject)) == 0
+    subject, straight = refined
+    stopped = tmp_path / "stopped.pt"
     torch.manual_seed(12345)  # as another process is elsewhere
     asked = threading.Event()
     asked.set()
@@ -91,17 +105,20 @@ def test_a_stopped_run_goes_on_exactly(
     assert refine.main(arguments(weights, large_pairs, stopped, subject=subject)) == 0
     found = state(stopped)
     assert all(torch.equal(value, found[name]) for name, value in state(straight).items())
+    assert f"wrote {stopped}" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_a_run_is_not_gone_on_with_in_another_way(
-    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, large_pairs: Path, refined: tuple[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out.pt"
-    assert refine.main(arguments(weights, large_pairs, out)) == 0
-    assert refine.main(arguments(weights, large_pairs, out, seed=1)) == 1
-    assert "another seed" in capsys.readouterr().err
-    assert refine.main(arguments(weights, large_pairs, out, subject="skies")) == 1
-    assert "another subject" in capsys.readouterr().err
+    subject, out = refined
+    other = SUBJECTS[SUBJECTS.index(subject) - 1]
+    for changes, problem in (
+        ({"subject": subject, "seed": 1}, "another seed"),
+        ({"subject": other}, "another subject"),
+    ):
+        assert refine.main(arguments(weights, large_pairs, out, **changes)) == 1
+        assert problem in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
