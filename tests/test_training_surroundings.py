@@ -46,8 +46,7 @@ def taught(scene: Scene) -> Lesson:
 
 
 def cost(pupil: nn.Module, scene: Scene, taught: Lesson) -> float:
-    place = (scene.colors, scene.top, scene.left)
-    return float(lesson_loss(pupil(scene.classes, *place), pupil(scene.far_classes, *place), taught))
+    return float(lesson_loss(pupil(*scene.near), pupil(*scene.far), taught))
 
 
 def test_a_hole_in_surroundings_is_found_and_nothing_else(taught: Lesson) -> None:
@@ -81,5 +80,6 @@ def test_scenes_follow_from_their_number() -> None:
     other.color_sets = one.color_sets
     for number in range(4):
         drawn, again = one.draw(number), other.draw(number)
-        assert all(torch.equal(x, y) for x, y in zip(drawn, again, strict=True))
-    assert not torch.equal(one.draw(0).top, one.draw(1).top)
+        for shown, same in zip(drawn, again, strict=True):
+            assert all(torch.equal(x, y) for x, y in zip(shown, same, strict=True))
+    assert not torch.equal(one.draw(0).near.top, one.draw(1).near.top)

@@ -1,6 +1,6 @@
 """Label maps in colors, without their photos: what a refinement learns from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,14 +54,18 @@ class ColoredMaps:
 
     def fixed(self, most: int) -> list[ColoredMap]:
         """So many maps, small, and their colors, both spread over all there are; always the same."""
-        count = min(most, len(self.classes))
-        chosen = (spread(self.classes, count), spread(list(self.color_sets), count))
         start = torch.tensor(0)
         return [
             self._colored(classes, colors, self.native_size_px, start, start)
-            for classes, colors in zip(*chosen, strict=True)
+            for classes, colors in spread_both(self.classes, self.color_sets, most)
         ]
 
     @staticmethod
     def _colored(classes: Tensor, colors: Tensor, longest_px: float, top: Tensor, left: Tensor) -> ColoredMap:
         return ColoredMap(sized(classes, min(longest_px, max(classes.shape))), colors[None], top, left)
+
+
+def spread_both(classes: Sequence[Tensor], color_sets: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """So many maps, or all, each with colors, both spread over all there are; always the same."""
+    count = min(most, len(classes))
+    return zip(spread(classes, count), spread(list(color_sets), count), strict=True)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
-from training.data import mix_seeds, spread
+from training.colored_maps import ColoredMap, spread_both
+from training.data import mix_seeds
 from training.label_maps import read_label_maps, sized
 from training.recipes import leaky_clamp
 
@@ -34,14 +35,10 @@ MEASURED_MAPS = 24
 
 
 class Scene(NamedTuple):
-    """One map in one set of colors. classes: uint8 (1, H, W); far_classes: the same map from further away,
-    uint8 (1, h, w); colors: (1, K, 3) in 0..1; top, left: where noise begins, px, whole numbers ()."""
+    """One map in one set of colors, and the same from further away."""
 
-    classes: Tensor
-    far_classes: Tensor
-    colors: Tensor
-    top: Tensor
-    left: Tensor
+    near: ColoredMap
+    far: ColoredMap
 
     def to(self, device: torch.device) -> "Scene":
         return Scene(*(x.to(device) for x in self))
@@ -99,20 +96,16 @@ class Scenes:
 
     def fixed(self, most: int) -> list[Scene]:
         """So many maps, spread over all of them, as they are, each in colors of its own; always the same."""
-        count = min(most, len(self.maps))
-        chosen = (spread(self.maps, count), spread(list(self.color_sets), count))
-        return [self._scene(classes, colors, 1.0, 0, 0) for classes, colors in zip(*chosen, strict=True)]
+        return [
+            self._scene(classes, colors, 1.0, 0, 0)
+            for classes, colors in spread_both(self.maps, self.color_sets, most)
+        ]
 
     def _scene(self, classes: Tensor, colors: Tensor, scale: float, top: int, left: int) -> Scene:
         longest_px = min(scale * max(classes.shape), MOST_SIZE * self.native_size_px)
         far_px = FAR_SIZE * self.native_size_px
-        return Scene(
-            sized(classes, longest_px),
-            sized(classes, far_px),
-            colors[None],
-            torch.tensor(top),
-            torch.tensor(left),
-        )
+        near = ColoredMap(sized(classes, longest_px), colors[None], torch.tensor(top), torch.tensor(left))
+        return Scene(near, near._replace(classes=sized(classes, far_px)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +137,7 @@ class Surroundings:
         """How far the pupil's pictures of a scene are from having learnt from those of `before`."""
         scene = self.scenes.draw(number).to(self.colored.device)
         taught = lesson(before, self.colored, scene, self.tolerance)
-        picture, far_picture = (
-            leaky_clamp(pupil(classes, scene.colors, scene.top, scene.left))
-            for classes in (scene.classes, scene.far_classes)
-        )
+        picture, far_picture = (leaky_clamp(pupil(*shown)) for shown in scene)
         return lesson_loss(picture, far_picture, taught, self.tolerance, self.color_weight)
 
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
@@ -166,10 +156,9 @@ def lesson(generator: nn.Module, colored: Tensor, scene: Scene, tolerance: float
     colored: (K,), 0 for the classes that are surroundings; tolerance: how far mean colors of cells are from
     each other at most, in -1..1, to count as alike.
     """
-    place = (scene.colors, scene.top, scene.left)
-    large, far = (generator(x, *place).clamp(-1, 1) for x in (scene.classes, scene.far_classes))
-    is_open, far_open = (1 - colored[x.long()][:, None] for x in (scene.classes, scene.far_classes))
-    size = scene.classes.shape[1:]
+    large, far = (generator(*shown).clamp(-1, 1) for shown in scene)
+    is_open, far_open = (1 - colored[shown.classes.long()][:, None] for shown in scene)
+    size = scene.near.classes.shape[1:]
     enlarged = F.interpolate(torch.cat([far * far_open, far_open], dim=1), size, mode="bilinear")
     share, far_share = _cells(is_open), _cells(enlarged[:, 3:])
     colors = _cells(enlarged[:, :3]) / far_share.clamp(min=0.05)
@@ -216,7 +205,7 @@ def unlike_shares(
     unlike, known = torch.zeros(2), 0.0
     for done, scene in enumerate(scenes, 1):
         taught = lesson(before, colored, scene)
-        picture = after(scene.classes, scene.colors, scene.top, scene.left).clamp(-1, 1)
+        picture = after(*scene.near).clamp(-1, 1)
         still = (_off(picture, taught.open, taught.colors) > TOLERANCE) * taught.known
         unlike += torch.stack([taught.unlike.sum(), still.sum()]).cpu()
         known += float(taught.known.sum())
