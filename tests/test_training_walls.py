@@ -42,10 +42,10 @@ def classes() -> Tensor:
     return found
 
 
-def blots_of(picture: Tensor, of: Tensor | None = None, native_size_px: int = SIDE_PX) -> Blots:
+def blots_of(picture: Tensor, of: Tensor | None = None) -> Blots:
     shown = classes() if of is None else of
     is_wall, is_window = ((shown == which)[None, None].float() for which in (WALL, WINDOW))
-    return find_blots(picture[None], is_wall, is_window, native_size_px)
+    return find_blots(picture[None], is_wall, is_window, SIDE_PX)
 
 
 def plain(picture: Tensor, of: Tensor | None = None) -> Tensor:

@@ -271,49 +271,65 @@ def _surroundings(
     color_weight: float,
 ) -> Surroundings:
     colored = colored_classes(card.label_set)[:, 0]
-    maps, val_maps = (
-        large_maps(data, split, card.label_set, colored, card.native_size_px) for split in ("train", "val")
+    maps, held_out = _both_splits(
+        lambda split: large_maps(data, split, card.label_set, colored, card.native_size_px),
+        "large label maps with surroundings",
+        data,
     )
-    if not maps:
-        raise TrainingError("no large label maps with surroundings in its train split", data[0])
-    scenes = Scenes(maps, color_sets, colored, card.native_size_px, seed)
-    held_out = Scenes(val_maps or maps, color_sets, colored, card.native_size_px)
-    return Surroundings(scenes, held_out, colored.to(device), tolerance, color_weight)
+    return Surroundings(
+        Scenes(maps, color_sets, colored, card.native_size_px, seed),
+        Scenes(held_out, color_sets, colored, card.native_size_px),
+        colored.to(device),
+        tolerance,
+        color_weight,
+    )
 
 
 def _skies(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, device: torch.device) -> Skies:
     colored = colored_classes(card.label_set)[:, 0]
-    maps, val_maps = (maps_with_sky(data, split, card.label_set, colored) for split in ("train", "val"))
-    if not maps:
-        raise TrainingError("no label maps with room for a sky in its train split", data[0])
-    return Skies(*_in_colors(card, color_sets, maps, val_maps, seed), colored.to(device))
+    maps, held_out = _both_splits(
+        lambda split: maps_with_sky(data, split, card.label_set, colored),
+        "label maps with room for a sky",
+        data,
+    )
+    return Skies(
+        ColoredMaps(maps, color_sets, card.native_size_px, seed),
+        ColoredMaps(held_out, color_sets, card.native_size_px),
+        colored.to(device),
+    )
 
 
 def _walls(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, device: torch.device) -> Walls:
-    if WALL_CLASS not in card.label_set.classes:
-        raise UsageError(
-            f"--subject walls wants the class {WALL_CLASS!r}; "
-            f"the weights have {', '.join(card.label_set.classes)}"
-        )
-    wall = card.label_set.index_of(WALL_CLASS)
-    maps, val_maps = (maps_with_walls(data, split, card.label_set, wall) for split in ("train", "val"))
-    if not maps:
-        raise TrainingError(f"no label maps with {WALL_CLASS} in its train split", data[0])
+    try:
+        wall = card.label_set.index_of(WALL_CLASS)
+    except UsageError as error:
+        has = ", ".join(card.label_set.classes)
+        raise UsageError(f"--subject walls wants the class {WALL_CLASS!r}; the weights have {has}") from error
+    maps, held_out = _both_splits(
+        lambda split: maps_with_walls(data, split, card.label_set, wall),
+        f"label maps with {WALL_CLASS}",
+        data,
+    )
     return Walls(
-        *_in_colors(card, color_sets, maps, val_maps, seed),
+        ColoredMaps(maps, color_sets, card.native_size_px, seed),
+        ColoredMaps(held_out, color_sets, card.native_size_px),
         wall,
         colored_classes(card.label_set)[:, 0].to(device),
     )
 
 
-def _in_colors(
-    card: Card, color_sets: Tensor, maps: Sequence[Tensor], val_maps: Sequence[Tensor], seed: int
-) -> tuple[ColoredMaps, ColoredMaps]:
-    """Maps to learn from and to measure with."""
-    return (
-        ColoredMaps(maps, color_sets, card.native_size_px, seed),
-        ColoredMaps(val_maps or maps, color_sets, card.native_size_px),
-    )
+def _both_splits(
+    read: Callable[[str], list[Tensor]], wanted: str, data: Sequence[Path]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The maps to learn from, and those to measure with: the same, where no others are held out.
+
+    Raises:
+        TrainingError: there is nothing to learn from; as `read`.
+    """
+    maps, held_out = (read(split) for split in ("train", "val"))
+    if not maps:
+        raise TrainingError(f"no {wanted} in its train split", data[0])
+    return maps, held_out or maps
 
 
 def begun(card: Card, start: PretrainedWeights, weights: Path) -> LeanUNet:
