@@ -7,8 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -50,22 +48,10 @@ def arguments(data: Path, out: Path, **changes: Any) -> list[str]:
     return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
 
-@contextmanager
-def kept_handlers() -> Iterator[None]:
-    """Signals are handled as before, afterwards."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
 def run_fit(arguments: list[str]) -> int:
     """The command's exit code, in this process, on one thread, as `spawn` has it: sums depend on that."""
     limit_threads(1)
-    with kept_handlers():
-        return fit.main(arguments)
+    return fit.main(arguments)
 
 
 def spawn(arguments: list[str], launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -225,13 +211,12 @@ def test_a_signal_stops_after_the_step_in_hand(
 
 def test_a_signal_ignored_from_the_start_stops_nothing() -> None:
     """As Ctrl-C is in the background of a script."""
-    with kept_handlers():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        stop = command.stop_on_signals()
-        signal.raise_signal(signal.SIGINT)
-        assert not stop.is_set()
-        signal.raise_signal(signal.SIGTERM)
-        assert stop.is_set()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = command.stop_on_signals()
+    signal.raise_signal(signal.SIGINT)
+    assert not stop.is_set()
+    signal.raise_signal(signal.SIGTERM)
+    assert stop.is_set()
 
 
 @pytest.mark.usefixtures("short_ending")
