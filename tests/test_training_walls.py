@@ -154,7 +154,7 @@ class Painter(nn.Module):
 def walls(seed: int = 0, held_out: Tensor | None = None) -> Walls:
     sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
     maps = ColoredMaps([classes()], sets, SIDE_PX, seed)
-    return Walls(maps, replace(maps, classes=[classes() if held_out is None else held_out]), WALL, COLORED)
+    return Walls(maps, replace(maps, classes=[classes() if held_out is None else held_out]), COLORED, WALL)
 
 
 def losses(pupil: nn.Module) -> list[float]:

@@ -1,4 +1,4 @@
-"""Masks of pictures: blurring what they have, and making them larger or smaller."""
+"""Masks of pictures: colors of what they have, blurred or the median, and making them larger or smaller."""
 
 import torch
 from torch import Tensor
@@ -31,3 +31,10 @@ def grown(mask: Tensor, by_px: int) -> Tensor:
 def shrunk(mask: Tensor, by_px: int) -> Tensor:
     """A mask (N, 1, H, W), smaller by so much on every side, but not at the edges of the picture."""
     return -grown(-mask, by_px)
+
+
+def median(pictures: Tensor, mask: Tensor) -> Tensor:
+    """(N, C, 1, 1), of each channel of what the mask (N, 1, H, W) has of pictures (N, C, H, W); 0 where it
+    has nothing."""
+    masked = pictures.masked_fill(mask == 0, torch.nan)
+    return masked.flatten(2).nanmedian(2).values.nan_to_num()[..., None, None]

@@ -29,6 +29,7 @@ from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, of_recipe, read_weights
 from training.recipes import colored_classes
+from training.retouching import Retouching
 from training.skies import Skies, maps_with_sky
 from training.stages import Stages
 from training.surroundings import COLOR_WEIGHT, TOLERANCE, Scenes, Surroundings, large_maps
@@ -236,10 +237,8 @@ def refine(
         if subject == "surroundings":
             asked = (tolerance or TOLERANCE, color_weight or COLOR_WEIGHT)
             learnt: Subject = _surroundings(card, start.color_sets, data, seed, chosen, *asked)
-        elif subject == "skies":
-            learnt = _skies(card, start.color_sets, data, seed, chosen)
         else:
-            learnt = _walls(card, start.color_sets, data, seed, chosen)
+            learnt = _retouching(subject, card, start.color_sets, data, seed, chosen)
         console = Console(stderr=True, quiet=not world.leads)
         refinement = Refinement(generator, learnt, options, chosen, world)
         shape = asdict(options) | learnt.options() | {"weights": start.sha256}
@@ -285,37 +284,40 @@ def _surroundings(
     )
 
 
-def _skies(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, device: torch.device) -> Skies:
+def _retouching(
+    subject: Literal["skies", "walls"],
+    card: Card,
+    color_sets: Tensor,
+    data: Sequence[Path],
+    seed: int,
+    device: torch.device,
+) -> Retouching:
     colored = colored_classes(card.label_set)[:, 0]
-    maps, held_out = _both_splits(
-        lambda split: maps_with_sky(data, split, card.label_set, colored),
-        "label maps with room for a sky",
-        data,
-    )
-    return Skies(
-        ColoredMaps(maps, color_sets, card.native_size_px, seed),
-        ColoredMaps(held_out, color_sets, card.native_size_px),
-        colored.to(device),
-    )
 
+    def colored_maps(read: Callable[[str], list[Tensor]], wanted: str) -> tuple[ColoredMaps, ColoredMaps]:
+        maps, held_out = _both_splits(read, wanted, data)
+        return (
+            ColoredMaps(maps, color_sets, card.native_size_px, seed),
+            ColoredMaps(held_out, color_sets, card.native_size_px),
+        )
 
-def _walls(card: Card, color_sets: Tensor, data: Sequence[Path], seed: int, device: torch.device) -> Walls:
+    if subject == "skies":
+        skies = colored_maps(
+            lambda split: maps_with_sky(data, split, card.label_set, colored),
+            "label maps with room for a sky",
+        )
+        return Skies(*skies, colored.to(device))
     try:
         wall = card.label_set.index_of(WALL_CLASS)
     except UsageError as error:
         has = ", ".join(card.label_set.classes)
-        raise UsageError(f"--subject walls wants the class {WALL_CLASS!r}; the weights have {has}") from error
-    maps, held_out = _both_splits(
-        lambda split: maps_with_walls(data, split, card.label_set, wall),
-        f"label maps with {WALL_CLASS}",
-        data,
+        raise UsageError(
+            f"--subject {subject} wants the class {WALL_CLASS!r}; the weights have {has}"
+        ) from error
+    walls = colored_maps(
+        lambda split: maps_with_walls(data, split, card.label_set, wall), f"label maps with {WALL_CLASS}"
     )
-    return Walls(
-        ColoredMaps(maps, color_sets, card.native_size_px, seed),
-        ColoredMaps(held_out, color_sets, card.native_size_px),
-        wall,
-        colored_classes(card.label_set)[:, 0].to(device),
-    )
+    return Walls(*walls, colored.to(device), wall)
 
 
 def _both_splits(

@@ -9,17 +9,16 @@ is left of a sky once it is blurred is what is to be learnt, beside all else as 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
-from training.colored_maps import ColoredMap, ColoredMaps
+from training.colored_maps import ColoredMap
 from training.label_maps import read_label_maps
 from training.masks import blurred, grown, shrunk
-from training.recipes import leaky_clamp
+from training.retouching import Retouched, Retouching
 
 LEAST_SKY = 0.03  # of a map, with nothing but surroundings over it, or there is nothing to be learnt from it
 BLUR_PX = 4  # standard deviation
@@ -32,29 +31,16 @@ MEASURED_MAPS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Skies:
-    """The subject of a refinement: skies, calm, of pictures of which most are small.
+class Skies(Retouching):
+    """The subject of a refinement: skies, calm, of pictures of which most are small."""
 
-    colored: (K,), 0 for the surroundings, on the device to work on.
-    """
-
-    maps: ColoredMaps
-    held_out: ColoredMaps
-    colored: Tensor
-
+    name = "skies"
     title = "learning skies"
 
-    def options(self) -> dict[str, Any]:
-        """What shapes the weights beside what all subjects have."""
-        return {"subject": "skies", "label_maps": len(self.maps.classes)}
-
-    def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
-        """How far the pupil's picture of a map is from the one of `before` with its sky calm."""
-        drawn = self.maps.draw(number).to(self.colored.device)
-        with torch.no_grad():
-            calm, sky = calm_skies(before(*drawn).clamp(-1, 1), self._open(drawn))
-        off = (leaky_clamp(pupil(*drawn)) - calm).abs()
-        return (off * (1 + SKY_WEIGHT * sky)).mean()
+    def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
+        """With its sky calm, which counts more than all else."""
+        calm, sky = calm_skies(before(*drawn).clamp(-1, 1), self.is_open(drawn))
+        return Retouched(calm, 1 + SKY_WEIGHT * sky)
 
     @torch.no_grad()
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
@@ -64,7 +50,7 @@ class Skies:
         for done, drawn in enumerate(held_out, 1):
             shown = drawn.to(self.colored.device)
             pictures = [generator(*shown).clamp(-1, 1) for generator in (before, after)]
-            _, sky = calm_skies(pictures[0], self._open(shown))
+            _, sky = calm_skies(pictures[0], self.is_open(shown))
             for which, picture in enumerate(pictures):
                 off = (picture - blurred(picture, sky, BLUR_PX)).abs().mean(1, keepdim=True)
                 unrest[which] += (off * sky).sum().cpu()
@@ -74,9 +60,6 @@ class Skies:
             return "no skies to be seen in the label maps held out"
         was, now = (unrest * 127.5 / area).tolist()
         return f"hatching in skies, in levels of 255: {was:.1f} before, {now:.1f} now"
-
-    def _open(self, drawn: ColoredMap) -> Tensor:
-        return 1 - self.colored[drawn.classes.long()][:, None]
 
 
 def maps_with_sky(folders: Sequence[Path], split: str, label_set: LabelSet, colored: Tensor) -> list[Tensor]:

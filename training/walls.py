@@ -10,18 +10,18 @@ are blanked, too, for those who draw label maps leave out more than those who tr
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
-from training.colored_maps import ColoredMap, ColoredMaps
+from training.colored_maps import ColoredMap
 from training.data import mix_seeds
 from training.label_maps import read_label_maps
-from training.masks import blurred, gaussian, grown, shrunk
-from training.recipes import leaky_clamp
+from training.masks import blurred, gaussian, grown, median, shrunk
+from training.retouching import Retouched, Retouching
 
 WALL_CLASS = "facade"
 OFTEN_BLANKED = 0.5  # how many of the maps have a rectangle in which all that is drawn is wall
@@ -57,22 +57,16 @@ class Blots(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Walls:
+class Walls(Retouching):
     """The subject of a refinement: blank walls, plain, in pictures of which most are small.
 
-    wall: the id of the class; colored: (K,), 0 for the surroundings, on the device to work on.
+    wall: the id of the class.
     """
 
-    maps: ColoredMaps
-    held_out: ColoredMaps
     wall: int
-    colored: Tensor
 
+    name = "walls"
     title = "learning walls"
-
-    def options(self) -> dict[str, Any]:
-        """What shapes the weights beside what all subjects have."""
-        return {"subject": "walls", "label_maps": len(self.maps.classes)}
 
     def draw(self, number: int) -> ColoredMap:
         """Any map in any colors, half of them blanked in a rectangle; it follows from the number and the
@@ -83,18 +77,16 @@ class Walls:
             return drawn
         return self._blanked(drawn, random)
 
-    def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
-        """How far the pupil's picture of a map is from the one of `before` without blots in its walls."""
-        drawn = self.draw(number).to(self.colored.device)
-        with torch.no_grad():
-            picture, nothing_else = (
-                before(classes, *drawn[1:]).clamp(-1, 1)
-                for classes in (drawn.classes, torch.full_like(drawn.classes, self.wall))
-            )
-            blots = self._blots(picture, drawn.classes)
-            plain = plain_walls(picture, nothing_else, blots)
-        off = (leaky_clamp(pupil(*drawn)) - plain).abs()
-        return (off * (1 - blots.beside + BLOT_WEIGHT * blots.there)).mean()
+    def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
+        """Without blots in walls, which count more than all else; what is beside them may change."""
+        picture, nothing_else = (
+            before(classes, *drawn[1:]).clamp(-1, 1)
+            for classes in (drawn.classes, torch.full_like(drawn.classes, self.wall))
+        )
+        blots = self._blots(picture, drawn.classes)
+        return Retouched(
+            plain_walls(picture, nothing_else, blots), 1 - blots.beside + BLOT_WEIGHT * blots.there
+        )
 
     @torch.no_grad()
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
@@ -165,7 +157,7 @@ def find_blots(picture: Tensor, is_wall: Tensor, is_drawn: Tensor, native_size_p
     smooth = blurred(seen, walls, SMOOTH_PX)
     detailed = blurred((seen - smooth).abs().mean(1, keepdim=True), walls, SMOOTH_PX) > LEAST_DETAIL
     inner = shrunk(walls, MARGIN_PX)
-    color = _median(smooth, walls * (1 - inner))
+    color = median(smooth, walls * (1 - inner))
     off = (smooth - color).abs().mean(1, keepdim=True)
     restless = ((off > LEAST_OFF) | detailed) * walls
 
@@ -198,12 +190,6 @@ def _below_roofs(is_drawn: Tensor) -> Tensor:
     height = is_drawn.shape[2]
     roof_px = round(ROOF * height)
     return F.pad(near.cummax(2).values[:, :, : height - roof_px], (0, 0, roof_px, 0))
-
-
-def _median(pictures: Tensor, mask: Tensor) -> Tensor:
-    """(N, 3, 1, 1), of each channel of what the mask has; 0 where it has nothing."""
-    masked = pictures.masked_fill(mask == 0, torch.nan)
-    return masked.flatten(2).nanmedian(2).values.nan_to_num()[..., None, None]
 
 
 def _color_around(smooth: Tensor, around: Tensor, color: Tensor) -> Tensor:
