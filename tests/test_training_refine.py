@@ -17,7 +17,7 @@ from facadegen.torchscript import quiet
 from training import command, fit, refine
 
 NATIVE_PX = 64
-SUBJECTS = ("surroundings", "skies", "walls")
+SUBJECTS = ("surroundings", "skies", "walls", "skylines")
 
 
 @pytest.fixture(scope="module")

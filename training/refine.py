@@ -31,6 +31,7 @@ from training.pretrained import PretrainedWeights, of_recipe, read_weights
 from training.recipes import colored_classes
 from training.retouching import Retouching
 from training.skies import Skies, maps_with_sky
+from training.skylines import Skylines
 from training.stages import Stages
 from training.surroundings import COLOR_WEIGHT, TOLERANCE, Scenes, Surroundings, large_maps
 from training.walls import WALL_CLASS, Walls, maps_with_walls
@@ -171,7 +172,7 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
-    subject: Literal["surroundings", "skies", "walls"] = "surroundings",
+    subject: Literal["surroundings", "skies", "walls", "skylines"] = "surroundings",
     steps: int = 400,
     batch_size: int = 2,
     rate: float = 2e-4,
@@ -198,6 +199,7 @@ def refine(
     subject
         surroundings: what wide, blank surroundings are in large pictures, by what they are in small ones.
         skies: to leave hatching out of skies. walls: to leave foliage and stains out of blank walls.
+        skylines: to have sky among roofs, in walls, in the color of the sky above.
     steps
         How many steps to train.
     batch_size
@@ -285,7 +287,7 @@ def _surroundings(
 
 
 def _retouching(
-    subject: Literal["skies", "walls"],
+    subject: Literal["skies", "walls", "skylines"],
     card: Card,
     color_sets: Tensor,
     data: Sequence[Path],
@@ -317,7 +319,8 @@ def _retouching(
     walls = colored_maps(
         lambda split: maps_with_walls(data, split, card.label_set, wall), f"label maps with {WALL_CLASS}"
     )
-    return Walls(*walls, colored.to(device), wall)
+    chosen = Walls if subject == "walls" else Skylines
+    return chosen(*walls, colored.to(device), wall)
 
 
 def _both_splits(
