@@ -11,12 +11,22 @@ from torch import Tensor, nn
 from training.colored_maps import ColoredMap, ColoredMaps
 from training.recipes import leaky_clamp
 
+MEASURED_MAPS = 24
+
 
 class Retouched(NamedTuple):
     """What is to be learnt of a map. picture: (1, 3, H, W) in -1..1; weight: (1, 1, H, W), of each pixel."""
 
     picture: Tensor
     weight: Tensor
+
+
+class Fault(NamedTuple):
+    """What is to be measured of a map. where: (1, 1, H, W) in 0..1; of: what of a picture (1, 3, H, W) should
+    be 0 there."""
+
+    where: Tensor
+    of: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +67,31 @@ class Retouching(ABC):
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """What was learnt, in words, with figures of both; `on_seen(done, total)` after each map."""
 
+    @torch.no_grad()
+    def measured(
+        self,
+        before: nn.Module,
+        after: nn.Module,
+        on_seen: Callable[[int, int], None],
+        look: Callable[[Tensor, ColoredMap], Fault],
+    ) -> tuple[float, float] | None:
+        """The mean fault of both, in levels of 255, where `look` finds it in what `before` makes of maps held
+        out; None where it finds none. `on_seen(done, total)` is called after each map."""
+        held_out = self.held_out.fixed(MEASURED_MAPS)
+        sums, area = torch.zeros(2), 0.0
+        for done, drawn in enumerate(held_out, 1):
+            shown = drawn.to(self.colored.device)
+            pictures = [generator(*shown).clamp(-1, 1) for generator in (before, after)]
+            fault = look(pictures[0], shown)
+            for which, picture in enumerate(pictures):
+                sums[which] += (fault.of(picture).abs().mean(1, keepdim=True) * fault.where).sum().cpu()
+            area += float(fault.where.sum())
+            on_seen(done, len(held_out))
+        if area == 0:
+            return None
+        was, now = (sums * 127.5 / area).tolist()
+        return was, now
+
     def is_open(self, drawn: ColoredMap) -> Tensor:
-        """(1, 1, H, W), 1 for surroundings."""
+        """1 for surroundings, (1, 1, H, W)."""
         return 1 - self.colored[drawn.classes.long()][:, None]

@@ -18,7 +18,7 @@ from facadegen.palettes import LabelSet
 from training.colored_maps import ColoredMap
 from training.label_maps import read_label_maps
 from training.masks import blurred, grown, shrunk
-from training.retouching import Retouched, Retouching
+from training.retouching import Fault, Retouched, Retouching
 
 LEAST_SKY = 0.03  # of a map, with nothing but surroundings over it, or there is nothing to be learnt from it
 BLUR_PX = 4  # standard deviation
@@ -27,7 +27,6 @@ BLUR_PX = 4  # standard deviation
 LEAST_BLUE, LEAST_BLUE_LIGHT = 0.12, -0.4
 LEAST_WHITE_LIGHT, MOST_YELLOW = 0.8, 0.02
 SKY_WEIGHT = 12.0  # of skies, beside that of all else
-MEASURED_MAPS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +41,17 @@ class Skies(Retouching):
         calm, sky = calm_skies(before(*drawn).clamp(-1, 1), self.is_open(drawn))
         return Retouched(calm, 1 + SKY_WEIGHT * sky)
 
-    @torch.no_grad()
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """How far skies are from calm ones, of both, on maps held out; `on_seen(done, total)` after each."""
-        held_out = self.held_out.fixed(MEASURED_MAPS)
-        unrest, area = torch.zeros(2), 0.0
-        for done, drawn in enumerate(held_out, 1):
-            shown = drawn.to(self.colored.device)
-            pictures = [generator(*shown).clamp(-1, 1) for generator in (before, after)]
-            _, sky = calm_skies(pictures[0], self.is_open(shown))
-            for which, picture in enumerate(pictures):
-                off = (picture - blurred(picture, sky, BLUR_PX)).abs().mean(1, keepdim=True)
-                unrest[which] += (off * sky).sum().cpu()
-            area += float(sky.sum())
-            on_seen(done, len(held_out))
-        if area == 0:
+
+        def hatching(picture: Tensor, drawn: ColoredMap) -> Fault:
+            _, sky = calm_skies(picture, self.is_open(drawn))
+            return Fault(sky, lambda made: made - blurred(made, sky, BLUR_PX))
+
+        levels = self.measured(before, after, on_seen, hatching)
+        if levels is None:
             return "no skies to be seen in the label maps held out"
-        was, now = (unrest * 127.5 / area).tolist()
+        was, now = levels
         return f"hatching in skies, in levels of 255: {was:.1f} before, {now:.1f} now"
 
 

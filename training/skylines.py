@@ -17,39 +17,45 @@ from torch.nn import functional as F
 
 from training.colored_maps import ColoredMap
 from training.masks import blurred, gaussian, grown, median, shrunk
-from training.retouching import Retouched, Retouching
+from training.retouching import Fault, Retouched, Retouching
 
 STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
-MEASURED_MAPS = 24
 
 # In pictures in -1..1, of about the size that the generator was trained at; px are theirs. How much more cyan
-# (the mean of green and blue, less red) than walls sky in them is at least, at its edges and within; walls
-# that are warmer than this count as this.
-LEAST_CYAN, LEAST_CYAN_WITHIN, WARMEST = 0.05, 0.1, -0.1
-LEAST_LIGHT = -0.5  # of sky in walls; below are roofs of slate
-LEAST_SKY_LIGHT, MOST_YELLOW = -0.1, 0.08  # of the sky above; it is not yellower than blue by more than this
-SLIVER_PX = 2  # what is half as wide as this or less is no gap in a sky, and no sky
-UNDER_EAVES_PX, WITHIN_PX = 6, 6  # how far it goes on sideways, and from where it is sure
-COLOR_PX, SKY_PX, SPREAD_PX = 5, 4, 8  # standard deviations: of its color, of the sky's above, and sideways
-SOLID = (0.4, 0.8)  # from how much sky on a pixel has no texture of its own, and from how much none at all
-LEAST_SKY = 0.15  # of all columns have sky above, or it is taken for none
+# (the mean of green and blue, less red) than walls is sky in them at least, at its edges and where it is
+# sure; walls count as no warmer than WARMEST.
+LEAST_CYAN, SURELY_CYAN, WARMEST = 0.05, 0.18, -0.1
+DARKEST = -0.2  # of what is darker than this and than walls, nothing is sky
+LEAST_SKY_LIGHT, MOST_YELLOW = -0.1, 0.08  # of the sky above, that gives its color
+LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW = -0.3, 0.2  # of what may be in between: clouds, haze
+SLIVER_PX = 2  # what is up to twice as wide as this is no gap in a sky, and no sky
+STEP_PX, STEPS = 2, 3  # how far sky goes on from where it is seen from above, under eaves
+WITHIN_PX = 6  # how far it reaches from where it is sure
+COLOR_PX, SKY_PX, SPREAD_PX = (
+    5,
+    4,
+    8,
+)  # standard deviations: of its color, of the sky's, and once carried down
+LEAST_SKY = 0.03  # of all columns have sky above, or it is taken for none
 LITTLE_SKY = 0.02  # of what is near by: with less, the color of skies is that of the whole picture
-RIM_PX = 3  # how far up and down the box's edge shows
-MOST_UNLIKE = 0.4  # what is less like the sky is a roof or a pole, and stays
+SOLID = (0.4, 0.8)  # from how much sky on a pixel has no texture of its own, and from how much none at all
+NEAR_PX, RIM_PX, SOFT_PX = 2, 3, 2  # how far edges are blended, how far the box's edge shows, and fades out
+MOST_UNLIKE = 0.4  # what is less like the sky, as it is and as it should be, is a roof or a pole, and stays
 
 
 class Skyline(NamedTuple):
     """Sky in a picture's walls, as large as the picture.
 
     there: (N, 1, H, W) in 0..1, how much of each pixel is such sky, 0 in all that is no wall; rim: likewise,
-    how much of it is the edge between it and the sky above; shown, wanted: (N, 3, H, W), its color as it is,
-    and as it should be.
+    on both sides of the box's edge, how much is that edge; shown, wanted: (N, 3, H, W), the sky's color as it
+    is, and as it should be; known: (N, 1, 1, 1), 1 if there is sky above that tells, else 0.
     """
 
     there: Tensor
     rim: Tensor
     shown: Tensor
     wanted: Tensor
+    known: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,24 +78,18 @@ class Skylines(Retouching):
             open_skyline(picture, skyline), 1 + STRIP_WEIGHT * torch.maximum(skyline.there, skyline.rim)
         )
 
-    @torch.no_grad()
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """How far sky in walls is from the sky above, of both, in maps held out; `on_seen(done, total)` after
         each."""
-        held_out = self.held_out.fixed(MEASURED_MAPS)
-        off, area = torch.zeros(2), 0.0
-        for done, drawn in enumerate(held_out, 1):
-            shown = drawn.to(self.colored.device)
-            pictures = [generator(*shown).clamp(-1, 1) for generator in (before, after)]
-            skyline = self._skyline(pictures[0], shown)
-            for which, picture in enumerate(pictures):
-                unlike = (picture - skyline.wanted).abs().mean(1, keepdim=True)
-                off[which] += (unlike * skyline.there).sum().cpu()
-            area += float(skyline.there.sum())
-            on_seen(done, len(held_out))
-        if area == 0:
+
+        def off_the_sky(picture: Tensor, drawn: ColoredMap) -> Fault:
+            skyline = self._skyline(picture, drawn)
+            return Fault(skyline.there * skyline.known, lambda made: made - skyline.wanted)
+
+        levels = self.measured(before, after, on_seen, off_the_sky)
+        if levels is None:
             return "no sky to be seen in walls of the label maps held out"
-        was, now = (off * 127.5 / area).tolist()
+        was, now = levels
         return f"sky in walls, in levels of 255 off the sky above: {was:.1f} before, {now:.1f} now"
 
     def _skyline(self, picture: Tensor, drawn: ColoredMap) -> Skyline:
@@ -102,8 +102,9 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
 
     is_wall, is_open: (N, 1, H, W), 1 for walls, and for surroundings.
 
-    It is more cyan than the walls are, and in its column nothing else is between it and the sky above, or the
-    picture's edge. Where no sky is above, what it should be is what it is, calm.
+    It is more cyan than the walls are, by their median: where it is most of them, it is not found. In its
+    column there is only sky over it, up to the picture's edge, but for slivers and eaves. Where too little
+    sky is above to tell, what it should be is what it is, calm.
     """
     size = picture.shape[2:]
     times = max(1, round(max(size) / native_size_px))
@@ -111,34 +112,38 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     seen = F.interpolate(picture, small, mode="area")
     under_none = is_open.cummin(2).values
     walls, above = ((F.interpolate(x, small, mode="area") > 0.5).float() for x in (is_wall, under_none))
-    light = seen.mean(1, keepdim=True)
+    light, yellow = seen.mean(1, keepdim=True), seen[:, :1] - seen[:, 2:]
 
     of_walls = median(_cyan(seen), walls).clamp(min=WARMEST)
     excess = _cyan(seen) - of_walls
-    like_sky = walls * (excess > LEAST_CYAN) * (light > LEAST_LIGHT)
-    like_sky = shrunk(grown(like_sky, SLIVER_PX), SLIVER_PX) * walls
-    sky = _without_slivers(like_sky * torch.maximum(grown(above, SLIVER_PX), like_sky).cummin(2).values)
-    for _ in range(UNDER_EAVES_PX // 2):
-        sky = torch.maximum(sky, grown(sky, 2) * like_sky)
-    sure = sky * (excess > LEAST_CYAN_WITHIN)
+    like_sky = walls * (excess > LEAST_CYAN) * (light > median(light, walls).clamp(max=DARKEST))
+    clear = above * (light > LEAST_CLEAR_LIGHT) * (yellow < MOST_CLEAR_YELLOW)
+    like_sky, clear = (_without_gaps(x) * place for x, place in ((like_sky, walls), (clear, above)))
+    through = torch.maximum(grown(clear, SLIVER_PX) * (walls + above), like_sky)
+    sky = _without_slivers(like_sky * through.cummin(2).values)
+    for _ in range(STEPS):
+        sky = torch.maximum(sky, grown(sky, STEP_PX) * like_sky)
+    sure = sky * (excess > SURELY_CYAN)
     sky = sky * grown(sure, WITHIN_PX)
     shown, excess = blurred(torch.cat([seen, excess], dim=1), sure, COLOR_PX).split([3, 1], dim=1)
 
-    yellow = seen[:, :1] - seen[:, 2:]
     sky_above = shrunk(above * (light > LEAST_SKY_LIGHT) * (yellow < MOST_YELLOW), SLIVER_PX)
     wanted, known = _straight_above(seen, sky_above)
     wanted = torch.lerp(shown, wanted, known)
 
-    shown, wanted, excess, near, beside = (
-        F.interpolate(x, size, mode="bilinear")
-        for x in (shown, wanted, excess, grown(sky, 2), grown(sky, RIM_PX) * grown(above, RIM_PX))
+    edge = grown(sky, RIM_PX) * grown(above, RIM_PX)
+    shown, wanted, excess, near, edge = (
+        F.interpolate(x, size, mode="bilinear") for x in (shown, wanted, excess, grown(sky, NEAR_PX), edge)
     )
-    there = ((_cyan(picture) - of_walls) / excess.clamp(min=LEAST_CYAN_WITHIN)).clamp(0, 1) * near
-    there = torch.maximum(there, shrunk(grown(there, times), times)) * is_wall
-    unlike = (picture - wanted).abs().mean(1, keepdim=True)
-    soft = F.avg_pool2d(beside, 4 * times + 1, 1, 2 * times, count_include_pad=False)
-    rim = soft * (is_wall + is_open) * known * (1 - unlike / MOST_UNLIKE).clamp(0, 1)
-    return Skyline(there, (2 * rim).clamp(max=1), shown, wanted)
+    off_shown, off_wanted = ((picture - color).abs().mean(1, keepdim=True) for color in (shown, wanted))
+    there = ((_cyan(picture) - of_walls) / excess.clamp(min=SURELY_CYAN)).clamp(0, 1) * near
+    filled = shrunk(grown(there, times), times) * (off_shown < MOST_UNLIKE)
+    there = torch.maximum(there, filled) * is_wall
+    soft_px = times * SOFT_PX
+    soft = F.avg_pool2d(edge, 2 * soft_px + 1, 1, soft_px, count_include_pad=False)
+    alike = (1 - torch.minimum(off_wanted, 2 * off_shown) / MOST_UNLIKE).clamp(0, 1)
+    rim = (2 * soft * alike).clamp(max=1) * (under_none + is_wall * near) * known
+    return Skyline(there, rim, shown, wanted, known)
 
 
 def open_skyline(picture: Tensor, skyline: Skyline) -> Tensor:
@@ -153,15 +158,21 @@ def _cyan(pictures: Tensor) -> Tensor:
     return pictures[:, 1:].mean(1, keepdim=True) - pictures[:, :1]
 
 
+def _without_gaps(mask: Tensor) -> Tensor:
+    return shrunk(grown(mask, SLIVER_PX), SLIVER_PX)
+
+
 def _without_slivers(mask: Tensor) -> Tensor:
     """Without what is narrow, from left to right."""
     across = (1, 2 * SLIVER_PX + 1)
-    narrower = -F.max_pool2d(-mask, across, 1, (0, SLIVER_PX))
+    narrower = -F.max_pool2d(
+        -F.pad(mask, (SLIVER_PX, SLIVER_PX)), across, 1
+    )  # beyond its edges there is none
     return F.max_pool2d(narrower, across, 1, (0, SLIVER_PX))
 
 
 def _straight_above(pictures: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The colors (N, 3, H, W) of what the mask has straight above, or there, spread to both sides, else the
+    """The colors (N, 3, H, W) of what the mask has straight above, or there, once blurred, else the
     mean of these; and whether it has some in enough columns (N, 1, 1, 1), 0 or 1."""
     rows = torch.arange(mask.shape[2], device=mask.device).view(1, 1, -1, 1)
     last = (mask * rows).cummax(2).values.long().expand_as(pictures)

@@ -21,13 +21,12 @@ from training.colored_maps import ColoredMap
 from training.data import mix_seeds
 from training.label_maps import read_label_maps
 from training.masks import blurred, gaussian, grown, median, shrunk
-from training.retouching import Retouched, Retouching
+from training.retouching import MEASURED_MAPS, Retouched, Retouching
 
 WALL_CLASS = "facade"
 OFTEN_BLANKED = 0.5  # how many of the maps have a rectangle in which all that is drawn is wall
 LEAST_BLANK, MOST_BLANK_HEIGHT = 0.25, 0.6  # sides of it, of the map's
 BLOT_WEIGHT = 8.0  # of what is to be plain, beside what is to stay as it is
-MEASURED_MAPS = 24
 
 # Blots are looked for in pictures of about the size that the generator was trained at: px are theirs.
 SMOOTH_PX, WIDE_PX = 4, 8  # standard deviations
@@ -83,7 +82,7 @@ class Walls(Retouching):
             before(classes, *drawn[1:]).clamp(-1, 1)
             for classes in (drawn.classes, torch.full_like(drawn.classes, self.wall))
         )
-        blots = self._blots(picture, drawn.classes)
+        blots = self._blots(picture, drawn)
         return Retouched(
             plain_walls(picture, nothing_else, blots), 1 - blots.beside + BLOT_WEIGHT * blots.there
         )
@@ -98,7 +97,7 @@ class Walls(Retouching):
             blanked = self._blanked(drawn, torch.Generator().manual_seed(done))
             for row, shown in enumerate(x.to(self.colored.device) for x in (drawn, blanked)):
                 for column, generator in enumerate((before, after)):
-                    found = self._blots(generator(*shown).clamp(-1, 1), shown.classes)
+                    found = self._blots(generator(*shown).clamp(-1, 1), shown)
                     blots[row, column] += found.there.sum().cpu()
                 area[row] += (shown.classes == self.wall).sum().cpu()
             on_seen(done, len(held_out))
@@ -108,9 +107,9 @@ class Walls(Retouching):
             f"where parts are blanked: {blank_was:.1%} before, {blank_now:.1%} now"
         )
 
-    def _blots(self, picture: Tensor, classes: Tensor) -> Blots:
-        is_wall = (classes == self.wall)[:, None].float()
-        is_drawn = self.colored[classes.long()][:, None] * (1 - is_wall)
+    def _blots(self, picture: Tensor, drawn: ColoredMap) -> Blots:
+        is_wall = (drawn.classes == self.wall)[:, None].float()
+        is_drawn = (1 - self.is_open(drawn)) * (1 - is_wall)
         return find_blots(picture, is_wall, is_drawn, self.maps.native_size_px)
 
     def _blanked(self, drawn: ColoredMap, random: torch.Generator) -> ColoredMap:
