@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.masks import blurred, gaussian, grown, shrunk
+from training.masks import blurred, gaussian, grown, median, reduced, shrunk
 
 
 def square(side_px: int, start: int, end: int) -> torch.Tensor:
@@ -37,3 +37,21 @@ def test_masks_grow_and_shrink_by_whole_pixels_on_every_side(by_px: int) -> None
 
 def test_a_mask_that_reaches_the_edge_stays_there() -> None:
     assert torch.equal(shrunk(torch.ones(1, 1, 16, 16), 3), torch.ones(1, 1, 16, 16))
+
+
+def test_a_median_is_of_what_a_mask_has_of_each_picture() -> None:
+    pictures = torch.stack([torch.arange(9.0), 10 * torch.arange(9.0)]).view(2, 1, 3, 3)
+    masks = torch.zeros(2, 1, 3, 3)
+    masks[:, :, 0] = 1  # 0, 1 and 2
+    assert median(pictures, masks).flatten().tolist() == [1, 10]
+    masks[1] = 0
+    assert median(pictures, masks).flatten().tolist() == [1, 0]
+
+
+def test_what_is_reduced_is_a_mean_or_what_most_is() -> None:
+    pictures = torch.arange(20.0).view(1, 1, 4, 5)
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+    picture, small = reduced(2, pictures, mask[None, None].float())
+    assert picture.shape == small.shape == (1, 1, 2, 2)
+    assert small.flatten().tolist() == [1, 0, 0, 0]
+    assert torch.equal(reduced(1, pictures)[0], pictures)

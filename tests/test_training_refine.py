@@ -184,7 +184,9 @@ def test_a_checkpoint_is_no_weights_file(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("subject", ["walls", "skylines"])
 def test_weights_without_walls_are_told_in_one_line(
+    subject: str,
     weights: Path,
     large_pairs: Path,
     tmp_path: Path,
@@ -192,6 +194,6 @@ def test_weights_without_walls_are_told_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(refine, "WALL_CLASS", "plaster")  # as label sets of one's own may have it
-    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt", subject="walls")) == 2
+    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt", subject=subject)) == 2
     told = capsys.readouterr().err
-    assert "--subject walls wants the class 'plaster'" in told and told.count("\n") == 1
+    assert f"--subject {subject} wants the class 'plaster'" in told and told.count("\n") == 1

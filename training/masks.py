@@ -1,4 +1,4 @@
-"""Masks of pictures: colors of what they have, blurred or the median, and making them larger or smaller."""
+"""Masks of pictures: colors of what they have, blurred or the median; growing, shrinking, reducing them."""
 
 import torch
 from torch import Tensor
@@ -38,3 +38,11 @@ def median(pictures: Tensor, mask: Tensor) -> Tensor:
     where it has nothing."""
     masked = pictures.masked_fill(mask == 0, torch.nan)
     return masked.flatten(2).nanmedian(2).values.nan_to_num()[..., None, None]
+
+
+def reduced(times: int, pictures: Tensor, *masks: Tensor) -> list[Tensor]:
+    """Pictures (N, C, H, W) and masks (N, 1, H, W) as (…, H // times, W // times): means of the former, and 1
+    where a mask has more than half, else 0."""
+    small = [side // times for side in pictures.shape[2:]]
+    less = [F.interpolate(x, small, mode="area") for x in (pictures, *masks)]
+    return [less[0], *((mask > 0.5).float() for mask in less[1:])]

@@ -1,10 +1,10 @@
 """Skylines without a box around them: sky that shows among gables, in the color of the sky above.
 
-A label map's wall is a box around a building, roofs and the sky among them included. That sky counts as wall,
-whose mean color it must not move, so a generator paints it in another color than the one above: a teal strip
-with the box's straight edge in a white sky. So it learns from itself: sky in walls in the color of the sky
-straight above, blended by how much of its color each pixel has (Smith, Blinn 1996, "Blue Screen Matting", its
-solution for greys); all else as it was.
+A label map's wall is a box around a building, roofs and the sky among them included. A generator that gives
+walls the color asked for gives that sky another color than the one above: a teal strip with the box's
+straight edge in a white sky. So it learns from itself: sky in walls, known by being more cyan than they are,
+in the color of the sky straight above, blended by how much of its color each pixel has (Smith, Blinn 1996,
+"Blue Screen Matting", its solution for greys); all else as it was.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.colored_maps import ColoredMap
-from training.masks import blurred, gaussian, grown, median, shrunk
+from training.masks import blurred, gaussian, grown, median, reduced, shrunk
 from training.retouching import Fault, Retouched, Retouching
 
 STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
@@ -31,11 +31,8 @@ LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW = -0.3, 0.2  # of what may be in between: c
 SLIVER_PX = 2  # what is up to twice as wide as this is no gap in a sky, and no sky
 STEP_PX, STEPS = 2, 3  # how far sky goes on from where it is seen from above, under eaves
 WITHIN_PX = 6  # how far it reaches from where it is sure
-COLOR_PX, SKY_PX, SPREAD_PX = (
-    5,
-    4,
-    8,
-)  # standard deviations: of its color, of the sky's, and once carried down
+# Standard deviations: of the color of such sky, of the sky's above, and of that once it is carried down.
+COLOR_PX, SKY_PX, SPREAD_PX = 5, 4, 8
 LEAST_SKY = 0.03  # of all columns have sky above, or it is taken for none
 LITTLE_SKY = 0.02  # of what is near by: with less, the color of skies is that of the whole picture
 SOLID = (0.4, 0.8)  # from how much sky on a pixel has no texture of its own, and from how much none at all
@@ -108,21 +105,15 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     """
     size = picture.shape[2:]
     times = max(1, round(max(size) / native_size_px))
-    small = [side // times for side in size]
-    seen = F.interpolate(picture, small, mode="area")
     under_none = is_open.cummin(2).values
-    walls, above = ((F.interpolate(x, small, mode="area") > 0.5).float() for x in (is_wall, under_none))
-    light, yellow = seen.mean(1, keepdim=True), seen[:, :1] - seen[:, 2:]
-
+    seen, walls, above = reduced(times, picture, is_wall, under_none)
     of_walls = median(_cyan(seen), walls).clamp(min=WARMEST)
     excess = _cyan(seen) - of_walls
+    light, yellow = seen.mean(1, keepdim=True), seen[:, :1] - seen[:, 2:]
+
     like_sky = walls * (excess > LEAST_CYAN) * (light > median(light, walls).clamp(max=DARKEST))
     clear = above * (light > LEAST_CLEAR_LIGHT) * (yellow < MOST_CLEAR_YELLOW)
-    like_sky, clear = (_without_gaps(x) * place for x, place in ((like_sky, walls), (clear, above)))
-    through = torch.maximum(grown(clear, SLIVER_PX) * (walls + above), like_sky)
-    sky = _without_slivers(like_sky * through.cummin(2).values)
-    for _ in range(STEPS):
-        sky = torch.maximum(sky, grown(sky, STEP_PX) * like_sky)
+    sky = _below_clear(like_sky, walls, clear, above)
     sure = sky * (excess > SURELY_CYAN)
     sky = sky * grown(sure, WITHIN_PX)
     shown, excess = blurred(torch.cat([seen, excess], dim=1), sure, COLOR_PX).split([3, 1], dim=1)
@@ -137,8 +128,9 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     )
     off_shown, off_wanted = ((picture - color).abs().mean(1, keepdim=True) for color in (shown, wanted))
     there = ((_cyan(picture) - of_walls) / excess.clamp(min=SURELY_CYAN)).clamp(0, 1) * near
-    filled = shrunk(grown(there, times), times) * (off_shown < MOST_UNLIKE)
-    there = torch.maximum(there, filled) * is_wall
+    dashes = shrunk(grown(there, times), times) * (off_shown < MOST_UNLIKE)
+    there = torch.maximum(there, dashes) * is_wall
+
     soft_px = times * SOFT_PX
     soft = F.avg_pool2d(edge, 2 * soft_px + 1, 1, soft_px, count_include_pad=False)
     alike = (1 - torch.minimum(off_wanted, 2 * off_shown) / MOST_UNLIKE).clamp(0, 1)
@@ -158,16 +150,22 @@ def _cyan(pictures: Tensor) -> Tensor:
     return pictures[:, 1:].mean(1, keepdim=True) - pictures[:, :1]
 
 
-def _without_gaps(mask: Tensor) -> Tensor:
-    return shrunk(grown(mask, SLIVER_PX), SLIVER_PX)
+def _below_clear(like_sky: Tensor, walls: Tensor, clear: Tensor, above: Tensor) -> Tensor:
+    """What of walls is like sky, with only that and clear sky over it in its column, and what is beside."""
+    like_sky, clear = (
+        shrunk(grown(x, SLIVER_PX), SLIVER_PX) * place for x, place in ((like_sky, walls), (clear, above))
+    )
+    through = torch.maximum(grown(clear, SLIVER_PX) * (walls + above), like_sky)
+    sky = _without_slivers(like_sky * through.cummin(2).values)
+    for _ in range(STEPS):
+        sky = torch.maximum(sky, grown(sky, STEP_PX) * like_sky)
+    return sky
 
 
 def _without_slivers(mask: Tensor) -> Tensor:
-    """Without what is narrow, from left to right."""
+    """Without what is narrow, from left to right; beyond the picture's edges there is nothing."""
     across = (1, 2 * SLIVER_PX + 1)
-    narrower = -F.max_pool2d(
-        -F.pad(mask, (SLIVER_PX, SLIVER_PX)), across, 1
-    )  # beyond its edges there is none
+    narrower = -F.max_pool2d(-F.pad(mask, (SLIVER_PX, SLIVER_PX)), across, 1)
     return F.max_pool2d(narrower, across, 1, (0, SLIVER_PX))
 
 

@@ -20,7 +20,7 @@ from facadegen.palettes import LabelSet
 from training.colored_maps import ColoredMap
 from training.data import mix_seeds
 from training.label_maps import read_label_maps
-from training.masks import blurred, gaussian, grown, median, shrunk
+from training.masks import blurred, gaussian, grown, median, reduced, shrunk
 from training.retouching import MEASURED_MAPS, Retouched, Retouching
 
 WALL_CLASS = "facade"
@@ -149,10 +149,7 @@ def find_blots(picture: Tensor, is_wall: Tensor, is_drawn: Tensor, native_size_p
     maps: in columns without anything drawn, above the first of it and not far below it there are no blots.
     """
     size = picture.shape[2:]
-    times = max(1, round(max(size) / native_size_px))
-    small = [side // times for side in size]
-    seen = F.interpolate(picture, small, mode="area")
-    walls, drawn = ((F.interpolate(x, small, mode="area") > 0.5).float() for x in (is_wall, is_drawn))
+    seen, walls, drawn = reduced(max(1, round(max(size) / native_size_px)), picture, is_wall, is_drawn)
     smooth = blurred(seen, walls, SMOOTH_PX)
     detailed = blurred((seen - smooth).abs().mean(1, keepdim=True), walls, SMOOTH_PX) > LEAST_DETAIL
     inner = shrunk(walls, MARGIN_PX)
