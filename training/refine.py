@@ -182,7 +182,7 @@ def refine(
     device: str = "auto",
     checkpoint_every: int = 50,
 ) -> int:
-    """Have a generator learn from its own pictures, without photos: some twenty minutes on two cores.
+    """Have a generator learn from its own pictures, without photos: twenty to forty minutes on two cores.
 
     The same command again goes on where a stopped run was.
 
