@@ -314,7 +314,9 @@ def test_such_sky_counts_more_than_all_else_which_is_kept_too() -> None:
 
 
 def test_what_is_off_the_sky_above_is_told_before_and_after() -> None:
-    told = skylines().outcome(Painter(), Painter(house(SKY)), lambda done, total: None)
+    seen: list[tuple[int, int]] = []
+    told = skylines().outcome(Painter(), Painter(house(SKY)), lambda *progress: seen.append(progress))
+    assert seen == [(1, 1)]
     found = re.fullmatch(r"sky in walls, in levels of 255 off the sky above: (.+) before, (0\.\d) now", told)
     off = 127.5 * float((torch.tensor(SKY) - torch.tensor(TEAL)).mean())
     assert found and float(found[1]) == pytest.approx(off, rel=0.1) and float(found[2]) < 1
