@@ -24,8 +24,13 @@ def gaussian(x: Tensor, deviation_px: int) -> Tensor:
 
 def grown(mask: Tensor, by_px: int) -> Tensor:
     """A mask (N, 1, H, W), larger by so much on every side."""
-    side = 2 * by_px + 1  # one way after the other: as many steps as sides, not their square
-    return F.max_pool2d(F.max_pool2d(mask, (side, 1), 1, (by_px, 0)), (1, side), 1, (0, by_px))
+    # One way after the other: as many steps as sides, not their square.
+    return widened(F.max_pool2d(mask, (2 * by_px + 1, 1), 1, (by_px, 0)), by_px)
+
+
+def widened(mask: Tensor, by_px: int) -> Tensor:
+    """A mask (N, 1, H, W), larger by so much to the left and to the right."""
+    return F.max_pool2d(mask, (1, 2 * by_px + 1), 1, (0, by_px))
 
 
 def shrunk(mask: Tensor, by_px: int) -> Tensor:
@@ -38,6 +43,11 @@ def median(pictures: Tensor, mask: Tensor) -> Tensor:
     where it has nothing."""
     masked = pictures.masked_fill(mask == 0, torch.nan)
     return masked.flatten(2).nanmedian(2).values.nan_to_num()[..., None, None]
+
+
+def times_native(pictures: Tensor, native_size_px: int) -> int:
+    """How many times as large as that pictures (N, C, H, W) are, by their longer side, at least 1."""
+    return max(1, round(max(pictures.shape[2:]) / native_size_px))
 
 
 def reduced(times: int, pictures: Tensor, *masks: Tensor) -> list[Tensor]:

@@ -95,3 +95,14 @@ class Retouching(ABC):
     def is_open(self, drawn: ColoredMap) -> Tensor:
         """1 for surroundings, (1, 1, H, W)."""
         return 1 - self.colored[drawn.classes.long()][:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class WallRetouching(Retouching):
+    """One of walls. wall: the id of their class."""
+
+    wall: int
+
+    def is_wall(self, drawn: ColoredMap) -> Tensor:
+        """1 for walls, (1, 1, H, W)."""
+        return (drawn.classes == self.wall)[:, None].float()

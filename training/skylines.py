@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.colored_maps import ColoredMap
-from training.masks import blurred, gaussian, grown, median, reduced, shrunk
-from training.retouching import Fault, Retouched, Retouching
+from training.masks import blurred, gaussian, grown, median, reduced, shrunk, times_native, widened
+from training.retouching import Fault, Retouched, WallRetouching
 
 STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
 
@@ -56,13 +56,8 @@ class Skyline(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Skylines(Retouching):
-    """The subject of a refinement: sky among roofs, like the sky above, in pictures of which most are small.
-
-    wall: the id of the class.
-    """
-
-    wall: int
+class Skylines(WallRetouching):
+    """The subject of a refinement: sky among roofs, like that above, in pictures of which most are small."""
 
     name = "skylines"
     title = "learning skylines"
@@ -90,8 +85,8 @@ class Skylines(Retouching):
         return f"sky in walls, in levels of 255 off the sky above: {was:.1f} before, {now:.1f} now"
 
     def _skyline(self, picture: Tensor, drawn: ColoredMap) -> Skyline:
-        is_wall = (drawn.classes == self.wall)[:, None].float()
-        return find_skyline(picture, is_wall, self.is_open(drawn), self.maps.native_size_px)
+        is_wall, is_open = self.is_wall(drawn), self.is_open(drawn)
+        return find_skyline(picture, is_wall, is_open, self.maps.native_size_px)
 
 
 def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_px: int) -> Skyline:
@@ -104,11 +99,12 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     sky is above to tell, what it should be is what it is, calm.
     """
     size = picture.shape[2:]
-    times = max(1, round(max(size) / native_size_px))
+    times = times_native(picture, native_size_px)
     under_none = is_open.cummin(2).values
     seen, walls, above = reduced(times, picture, is_wall, under_none)
-    of_walls = median(_cyan(seen), walls).clamp(min=WARMEST)
-    excess = _cyan(seen) - of_walls
+    cyan = _cyan(seen)
+    of_walls = median(cyan, walls).clamp(min=WARMEST)
+    excess = cyan - of_walls
     light, yellow = seen.mean(1, keepdim=True), seen[:, :1] - seen[:, 2:]
 
     like_sky = walls * (excess > LEAST_CYAN) * (light > median(light, walls).clamp(max=DARKEST))
@@ -164,9 +160,8 @@ def _below_clear(like_sky: Tensor, walls: Tensor, clear: Tensor, above: Tensor) 
 
 def _without_slivers(mask: Tensor) -> Tensor:
     """Without what is narrow, from left to right; beyond the picture's edges there is nothing."""
-    across = (1, 2 * SLIVER_PX + 1)
-    narrower = -F.max_pool2d(-F.pad(mask, (SLIVER_PX, SLIVER_PX)), across, 1)
-    return F.max_pool2d(narrower, across, 1, (0, SLIVER_PX))
+    narrower = -widened(-F.pad(mask, (SLIVER_PX, SLIVER_PX)), SLIVER_PX)
+    return widened(narrower[..., SLIVER_PX:-SLIVER_PX], SLIVER_PX)
 
 
 def _straight_above(pictures: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,8 +20,8 @@ from facadegen.palettes import LabelSet
 from training.colored_maps import ColoredMap
 from training.data import mix_seeds
 from training.label_maps import read_label_maps
-from training.masks import blurred, gaussian, grown, median, reduced, shrunk
-from training.retouching import MEASURED_MAPS, Retouched, Retouching
+from training.masks import blurred, gaussian, grown, median, reduced, shrunk, times_native, widened
+from training.retouching import MEASURED_MAPS, Retouched, WallRetouching
 
 WALL_CLASS = "facade"
 OFTEN_BLANKED = 0.5  # how many of the maps have a rectangle in which all that is drawn is wall
@@ -56,13 +56,8 @@ class Blots(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Walls(Retouching):
-    """The subject of a refinement: blank walls, plain, in pictures of which most are small.
-
-    wall: the id of the class.
-    """
-
-    wall: int
+class Walls(WallRetouching):
+    """The subject of a refinement: blank walls, plain, in pictures of which most are small."""
 
     name = "walls"
     title = "learning walls"
@@ -108,7 +103,7 @@ class Walls(Retouching):
         )
 
     def _blots(self, picture: Tensor, drawn: ColoredMap) -> Blots:
-        is_wall = (drawn.classes == self.wall)[:, None].float()
+        is_wall = self.is_wall(drawn)
         is_drawn = (1 - self.is_open(drawn)) * (1 - is_wall)
         return find_blots(picture, is_wall, is_drawn, self.maps.native_size_px)
 
@@ -149,7 +144,7 @@ def find_blots(picture: Tensor, is_wall: Tensor, is_drawn: Tensor, native_size_p
     maps: in columns without anything drawn, above the first of it and not far below it there are no blots.
     """
     size = picture.shape[2:]
-    seen, walls, drawn = reduced(max(1, round(max(size) / native_size_px)), picture, is_wall, is_drawn)
+    seen, walls, drawn = reduced(times_native(picture, native_size_px), picture, is_wall, is_drawn)
     smooth = blurred(seen, walls, SMOOTH_PX)
     detailed = blurred((seen - smooth).abs().mean(1, keepdim=True), walls, SMOOTH_PX) > LEAST_DETAIL
     inner = shrunk(walls, MARGIN_PX)
@@ -182,7 +177,7 @@ def plain_walls(picture: Tensor, nothing_else: Tensor, blots: Blots) -> Tensor:
 
 def _below_roofs(is_drawn: Tensor) -> Tensor:
     """(N, 1, H, W), 1 well below the first of what is drawn, in its columns and those near by."""
-    near = F.max_pool2d(is_drawn, (1, 2 * SIDEWAYS_PX + 1), 1, (0, SIDEWAYS_PX))
+    near = widened(is_drawn, SIDEWAYS_PX)
     height = is_drawn.shape[2]
     roof_px = round(ROOF * height)
     return F.pad(near.cummax(2).values[:, :, : height - roof_px], (0, 0, roof_px, 0))
