@@ -17,7 +17,7 @@ from facadegen.torchscript import quiet
 from training import command, fit, refine
 
 NATIVE_PX = 64
-SUBJECTS = ("surroundings", "skies", "walls", "skylines")
+SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines")
 
 
 @pytest.fixture(scope="module")

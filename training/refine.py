@@ -30,6 +30,7 @@ from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, of_recipe, read_weights
 from training.recipes import colored_classes
 from training.retouching import Retouching
+from training.rooflines import Rooflines
 from training.skies import Skies, maps_with_sky
 from training.skylines import Skylines
 from training.stages import Stages
@@ -172,7 +173,7 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
-    subject: Literal["surroundings", "skies", "walls", "skylines"] = "surroundings",
+    subject: Literal["surroundings", "skies", "walls", "skylines", "rooflines"] = "surroundings",
     steps: int = 400,
     batch_size: int = 2,
     rate: float = 2e-4,
@@ -199,7 +200,8 @@ def refine(
     subject
         surroundings: what wide, blank surroundings are in large pictures, by what they are in small ones.
         skies: to leave hatching out of skies. walls: to leave foliage and stains out of blank walls.
-        skylines: to have sky among roofs, in walls, in the color of the sky above.
+        skylines: to have sky among roofs, in walls, in the color of the sky above. rooflines: to have
+        neighbors end in rooflines, below even skies.
     steps
         How many steps to train.
     batch_size
@@ -287,7 +289,7 @@ def _surroundings(
 
 
 def _retouching(
-    subject: Literal["skies", "walls", "skylines"],
+    subject: Literal["skies", "walls", "skylines", "rooflines"],
     card: Card,
     color_sets: Tensor,
     data: Sequence[Path],
@@ -303,12 +305,14 @@ def _retouching(
             ColoredMaps(held_out, color_sets, card.native_size_px),
         )
 
-    if subject == "skies":
-        skies = colored_maps(
+    def maps_below_sky() -> tuple[ColoredMaps, ColoredMaps]:
+        return colored_maps(
             lambda split: maps_with_sky(data, split, card.label_set, colored),
             "label maps with room for a sky",
         )
-        return Skies(*skies, colored.to(device))
+
+    if subject == "skies":
+        return Skies(*maps_below_sky(), colored.to(device))
     try:
         wall = card.label_set.index_of(WALL_CLASS)
     except UsageError as error:
@@ -316,6 +320,8 @@ def _retouching(
         raise UsageError(
             f"--subject {subject} wants the class {WALL_CLASS!r}; the weights have {has}"
         ) from error
+    if subject == "rooflines":
+        return Rooflines(*maps_below_sky(), colored.to(device), wall)
     walls = colored_maps(
         lambda split: maps_with_walls(data, split, card.label_set, wall), f"label maps with {WALL_CLASS}"
     )

@@ -1,0 +1,216 @@
+"""Even skies, and neighbors with rooflines: a generator can learn both from its own pictures, cleared up.
+
+Label maps call sky, roofs, neighbors and the street one class, so where a neighbor ends and the sky begins is
+for the generator to say. It says half of both: neighbors fade into the sky like fog, clouds follow the
+picture's frame, and haze hangs over roofs. Photos show pale or blue skies that are even, and neighbors whose
+walls end in a cornice. So it learns from what it makes itself: neighbors end where it is half sure of sky,
+beside the labelled building on the whole of their width; above them, and above the building, there is sky in
+the color that it has on average in each row, but for what stands out sharply there, roofs and chimneys.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.colored_maps import ColoredMap
+from training.masks import blurred, gaussian, median, reduced, times_native, widened
+from training.retouching import Fault, Retouched, WallRetouching
+from training.skylines import find_skyline, open_skyline
+
+CLEARED_WEIGHT = 12.0  # of what is cleared up, beside all that is to stay as it is
+
+# In pictures in -1..1, of about the size that the generator was trained at; px are theirs, shares of a side.
+SMOOTH_PX = 2  # standard deviation of what colors are told by
+LEAST_SKY_LIGHT, MOST_YELLOW = -0.1, 0.08  # of what gives the sky its color
+LEAST_SKY = 0.02  # of a picture, or there is none
+ROWS_SHARE, LITTLE_SKY = 0.12, 0.02  # the standard deviation of its color down the rows; of rows, least sky
+
+LEAST_STEP, STEP_PX = 0.22, 3  # an edge that stands out sharply: how much, and how wide
+MOST_UNLIKE = 0.5  # what is less like the sky, from the picture's upper edge on, is a roof
+
+LEAST_WALL, GAP_PX = 0.1, 12  # of a column that is the building's, and what is no gap between such columns
+LEAST_WIDTH_PX, LEAST_ROOM_PX = 4, 4  # of a neighbor, and of the room above what is labelled in it
+BODY = (0.4, 0.8)  # from where to where down the picture a neighbor shows its color
+LEAST_CONTRAST = 0.2  # between it and the sky
+LEAST_TOP_PX, LOWEST_TOP = 3, 0.7  # of a picture's height: where rooflines can be
+OVER_LABELS_PX = 5  # how far above what is labelled in it a neighbor reaches at least
+STREET = (0.85, 0.95)  # from where to where down the picture walls give way to the street
+CORNICE = (-0.28, 0.12, -0.2)  # how much lighter its lines are than the wall, from top to bottom, 1 px each
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A neighbor in a picture: its columns, the row of its roofline, and its walls' color (3,)."""
+
+    left: int
+    right: int
+    roofline: int
+    color: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Rooflines(WallRetouching):
+    """The subject of a refinement: neighbors below even skies, in pictures of which most are small."""
+
+    name = "rooflines"
+    title = "learning rooflines"
+
+    def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
+        """With an even sky over neighbors that end; both count more than all else."""
+        wanted, cleared = self._cleared(before(*drawn).clamp(-1, 1), drawn)
+        return Retouched(wanted, 1 + CLEARED_WEIGHT * cleared)
+
+    def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
+        """How far both are from what is to be learnt, in maps held out; `on_seen(done, total)` after each."""
+
+        def unclear(picture: Tensor, drawn: ColoredMap) -> Fault:
+            wanted, cleared = self._cleared(picture, drawn)
+            return Fault(cleared, lambda made: made - wanted)
+
+        levels = self.measured(before, after, on_seen, unclear)
+        if levels is None:
+            return "no skies to be seen in the label maps held out"
+        was, now = levels
+        return f"skies and neighbors, in levels of 255 off clear ones: {was:.1f} before, {now:.1f} now"
+
+    def _cleared(self, picture: Tensor, drawn: ColoredMap) -> tuple[Tensor, Tensor]:
+        is_wall, is_open = self.is_wall(drawn), self.is_open(drawn)
+        wanted, cleared = clear_skies(picture, is_wall, is_open, self.maps.native_size_px)
+        # Sky among gables, in the wall's box, is to be like the one above, which is another now.
+        skyline = find_skyline(wanted, is_wall, is_open, self.maps.native_size_px)
+        changed = torch.maximum(skyline.there, skyline.rim) * skyline.known
+        return open_skyline(wanted, skyline), torch.maximum(cleared, changed)
+
+
+def clear_skies(
+    picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_px: int
+) -> tuple[Tensor, Tensor]:
+    """A picture (1, 3, H, W) in -1..1 with an even sky, neighbors that end below it, all else as it was; and
+    where that is, (1, 1, H, W) in 0..1.
+
+    is_wall, is_open: (1, 1, H, W), 1 for walls, and for surroundings.
+    """
+    size = picture.shape[2:]
+    times = times_native(picture, native_size_px)
+    above = is_open.cummin(2).values
+    seen, walls, around, room = reduced(times, picture, is_wall, is_open, above)
+    smooth = blurred(seen, around, SMOOTH_PX)
+    sky_color, there_is_sky = _color_of_sky(smooth, room)
+    if not there_is_sky:
+        return picture, torch.zeros_like(is_open)
+
+    beside = _beside(walls, room)
+    sky = room * (1 - _standing(seen, smooth, room, sky_color, beside))
+    below, filled = torch.zeros_like(room), torch.zeros_like(room)
+    fill, cornice = torch.zeros_like(seen), torch.zeros_like(room)
+    unknown = beside.clone()
+    for found in _neighbors(smooth, around, room, sky_color, beside):
+        columns, rows = slice(found.left, found.right), torch.arange(seen.shape[2])
+        color = found.color.view(1, 3, 1, 1)
+        unknown[..., columns] = 0
+        below[:, :, found.roofline :, columns] = 1
+        fill[..., columns] = color - smooth[..., columns]
+        like_sky = _share_of(smooth[..., columns], color, sky_color).clamp(0, 1)
+        upper, lower = (share * seen.shape[2] for share in STREET)
+        walls_only = ((lower - rows) / (lower - upper)).clamp(0, 1).view(1, 1, -1, 1).to(picture)
+        filled[..., columns] = like_sky * walls_only
+        for row, lighter in enumerate(CORNICE, found.roofline):
+            cornice[:, :, row, columns] = lighter
+    sky = blurred(sky, room, 1) * (1 - unknown)
+
+    def enlarged(x: Tensor) -> Tensor:
+        return F.interpolate(x, size, mode="bilinear")
+
+    def repeated(x: Tensor) -> Tensor:
+        return F.interpolate(x, size, mode="nearest")
+
+    below, lines = repeated(below) * is_open, repeated(cornice) * is_open
+    filled, sky = enlarged(filled) * below, enlarged(sky) * above * (1 - below)
+    wanted = picture + filled * enlarged(fill) + lines
+    wanted = torch.lerp(wanted, F.interpolate(sky_color, (size[0], 1), mode="bilinear"), sky)
+    return wanted.clamp(-1, 1), torch.maximum(torch.maximum(sky, filled), (lines != 0).to(picture))
+
+
+def _color_of_sky(smooth: Tensor, room: Tensor) -> tuple[Tensor, bool]:
+    """The mean color of the sky in each row and those near it, (1, 3, H, 1); and whether there is any."""
+    light, yellow = smooth.mean(1, keepdim=True), smooth[:, :1] - smooth[:, 2:]
+    sky = room * (light > LEAST_SKY_LIGHT) * (yellow < MOST_YELLOW)
+    if sky.mean() < LEAST_SKY:
+        return smooth.new_zeros(1, 3, smooth.shape[2], 1), False
+    # The lighter half: the other has what clouds are seen by, and haze.
+    sky = sky * (light >= median(light, sky))
+    rows = torch.cat([smooth * sky, sky], dim=1).mean(3, keepdim=True)
+    deviation_px = max(1, round(ROWS_SHARE * smooth.shape[2]))
+    near = gaussian(rows, deviation_px) + LITTLE_SKY * rows.mean(2, keepdim=True)
+    return near[:, :3] / near[:, 3:], True
+
+
+def _beside(walls: Tensor, room: Tensor) -> Tensor:
+    """1 for the columns (1, 1, 1, W) that are not the building's, or have nothing but room."""
+    building = (walls.mean(2, keepdim=True) >= LEAST_WALL).float()
+    return torch.maximum(1 + widened(-widened(building, GAP_PX), GAP_PX), room[:, :, -1:])
+
+
+def _standing(seen: Tensor, smooth: Tensor, room: Tensor, sky_color: Tensor, beside: Tensor) -> Tensor:
+    """1 for what stands against the sky: under an edge that shows, or unlike it from the upper edge on."""
+    clear = blurred(seen, room, 1)
+    edge = torch.maximum(_edges(clear, room), _edges(clear.mT, room.mT).mT)
+    unlike = ((smooth - sky_color).abs().mean(1, keepdim=True) > MOST_UNLIKE).float() * (1 - beside)
+    return torch.maximum(edge.cummax(2).values, unlike.cummin(2).values)
+
+
+def _edges(clear: Tensor, room: Tensor) -> Tensor:
+    """1 where colors change from one row to the next but one, on some width, within the room."""
+    step = (clear[:, :, 2:] - clear[:, :, :-2]).abs().mean(1, keepdim=True) * room[:, :, 2:] * room[:, :, :-2]
+    edge = widened((F.pad(step, (0, 0, 1, 1)) > LEAST_STEP).float(), 1)
+    return widened(-widened(-edge, (STEP_PX + 1) // 2), (STEP_PX - 1) // 2)
+
+
+def _neighbors(
+    smooth: Tensor, around: Tensor, room: Tensor, sky_color: Tensor, beside: Tensor
+) -> Iterator[Neighbor]:
+    """What is beside the building and ends below the sky."""
+    height = smooth.shape[2]
+    upper, lower = (round(share * height) for share in BODY)
+    for left, right in _runs(beside.flatten().tolist()):
+        clear_px = int(room[..., left:right].sum(2).min())
+        if right - left < LEAST_WIDTH_PX or clear_px < LEAST_ROOM_PX:
+            continue
+        body = smooth[0, :, upper:lower, left:right][:, around[0, 0, upper:lower, left:right] > 0]
+        over = sky_color[0, :, : height // 2].mean(1)
+        if not body.shape[1]:
+            continue
+        off = (body - over).abs().mean(0)
+        if (off > 0).sum() == 0:
+            continue
+        color = body[:, off >= off.median()].median(1).values
+        if (over - color).abs().mean() < LEAST_CONTRAST:
+            continue
+        of_sky = _share_of(smooth[..., left:right], color.view(1, 3, 1, 1), sky_color)
+        sure = (of_sky[0, 0, :clear_px].mean(1) > 0.5).int()
+        roofline = int(sure.cummin(0).values.sum())
+        if clear_px < height:
+            roofline = min(roofline, clear_px - OVER_LABELS_PX)
+        if LEAST_TOP_PX <= roofline <= LOWEST_TOP * height:
+            yield Neighbor(left, right, roofline, color)
+
+
+def _share_of(pictures: Tensor, wall_color: Tensor, sky_color: Tensor) -> Tensor:
+    """How much of each pixel is sky, (N, 1, H, W): 0 in the one color, 1 in the other."""
+    way = sky_color - wall_color
+    return ((pictures - wall_color) * way).sum(1, keepdim=True) / way.square().sum(1, keepdim=True).clamp(
+        1e-6
+    )
+
+
+def _runs(marks: list[float]) -> Iterator[tuple[int, int]]:
+    """Where marks are, one beside the other: from and to."""
+    start = 0
+    for at, mark in enumerate([*marks, 0.0]):
+        if not mark:
+            if at > start:
+                yield start, at
+            start = at + 1
