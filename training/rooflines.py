@@ -10,6 +10,7 @@ the color that it has on average in each row, but for what stands out sharply th
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,8 @@ LEAST_SKY_LIGHT, MOST_YELLOW = -0.1, 0.08  # of what gives the sky its color
 LEAST_SKY = 0.02  # of a picture, or there is none
 ROWS_SHARE, LITTLE_SKY = 0.12, 0.02  # the standard deviation of its color down the rows; of rows, least sky
 
-LEAST_STEP, STEP_PX = 0.22, 3  # an edge that stands out sharply: how much, and how wide
+LEAST_STEP, STEP_PX = 0.22, 3  # an edge that stands out sharply: how much, and how long
+SLIT_PX = 2  # what is up to twice as wide as this is no gap between things that stand
 MOST_UNLIKE = 0.5  # what is less like the sky, from the picture's upper edge on, is a roof
 
 LEAST_WALL, GAP_PX = 0.1, 12  # of a column that is the building's, and what is no gap between such columns
@@ -37,6 +39,7 @@ BODY = (0.4, 0.8)  # from where to where down the picture a neighbor shows its c
 LEAST_CONTRAST = 0.2  # between it and the sky
 LEAST_TOP_PX, LOWEST_TOP = 3, 0.7  # of a picture's height: where rooflines can be
 OVER_LABELS_PX = 5  # how far above what is labelled in it a neighbor reaches at least
+ALL_FOG = 0.5  # how much sky is in a wall that is given its color on the whole
 STREET = (0.85, 0.95)  # from where to where down the picture walls give way to the street
 CORNICE = (-0.28, 0.12, -0.2)  # how much lighter its lines are than the wall, from top to bottom, 1 px each
 
@@ -49,6 +52,23 @@ class Neighbor:
     right: int
     roofline: int
     color: Tensor
+
+
+class Scenery(NamedTuple):
+    """What is to be in the surroundings of a reduced picture.
+
+    sky_color: (1, 3, h, 1); the others (1, 1, h, w), but for the last one. sky: in 0..1, how much of each
+    pixel is to be sky, if above neighbors; below: 1 from neighbors' rooflines on; lines: how much lighter the
+    lines of their cornices are; solid: in 0..1, how much of each pixel is sky that is to be wall; off_wall:
+    (1, 3, h, w), what neighbors' walls lack of their color.
+    """
+
+    sky_color: Tensor
+    sky: Tensor
+    below: Tensor
+    lines: Tensor
+    solid: Tensor
+    off_wall: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,32 +114,11 @@ def clear_skies(
     is_wall, is_open: (1, 1, H, W), 1 for walls, and for surroundings.
     """
     size = picture.shape[2:]
-    times = times_native(picture, native_size_px)
     above = is_open.cummin(2).values
-    seen, walls, around, room = reduced(times, picture, is_wall, is_open, above)
-    smooth = blurred(seen, around, SMOOTH_PX)
-    sky_color, there_is_sky = _color_of_sky(smooth, room)
-    if not there_is_sky:
+    times = times_native(picture, native_size_px)
+    scenery = _scenery(*reduced(times, picture, is_wall, is_open, above))
+    if scenery is None:
         return picture, torch.zeros_like(is_open)
-
-    beside = _beside(walls, room)
-    sky = room * (1 - _standing(seen, smooth, room, sky_color, beside))
-    below, filled = torch.zeros_like(room), torch.zeros_like(room)
-    fill, cornice = torch.zeros_like(seen), torch.zeros_like(room)
-    unknown = beside.clone()
-    for found in _neighbors(smooth, around, room, sky_color, beside):
-        columns, rows = slice(found.left, found.right), torch.arange(seen.shape[2])
-        color = found.color.view(1, 3, 1, 1)
-        unknown[..., columns] = 0
-        below[:, :, found.roofline :, columns] = 1
-        fill[..., columns] = color - smooth[..., columns]
-        like_sky = _share_of(smooth[..., columns], color, sky_color).clamp(0, 1)
-        upper, lower = (share * seen.shape[2] for share in STREET)
-        walls_only = ((lower - rows) / (lower - upper)).clamp(0, 1).view(1, 1, -1, 1).to(picture)
-        filled[..., columns] = like_sky * walls_only
-        for row, lighter in enumerate(CORNICE, found.roofline):
-            cornice[:, :, row, columns] = lighter
-    sky = blurred(sky, room, 1) * (1 - unknown)
 
     def enlarged(x: Tensor) -> Tensor:
         return F.interpolate(x, size, mode="bilinear")
@@ -127,25 +126,53 @@ def clear_skies(
     def repeated(x: Tensor) -> Tensor:
         return F.interpolate(x, size, mode="nearest")
 
-    below, lines = repeated(below) * is_open, repeated(cornice) * is_open
-    filled, sky = enlarged(filled) * below, enlarged(sky) * above * (1 - below)
-    wanted = picture + filled * enlarged(fill) + lines
-    wanted = torch.lerp(wanted, F.interpolate(sky_color, (size[0], 1), mode="bilinear"), sky)
-    return wanted.clamp(-1, 1), torch.maximum(torch.maximum(sky, filled), (lines != 0).to(picture))
+    below, lines = (repeated(x) * is_open for x in (scenery.below, scenery.lines))
+    sky, solid = enlarged(scenery.sky) * above * (1 - below), enlarged(scenery.solid) * below
+    wanted = picture + solid * enlarged(scenery.off_wall) + lines
+    wanted = torch.lerp(wanted, F.interpolate(scenery.sky_color, (size[0], 1), mode="bilinear"), sky)
+    return wanted.clamp(-1, 1), torch.maximum(torch.maximum(sky, solid), (lines != 0).to(picture))
 
 
-def _color_of_sky(smooth: Tensor, room: Tensor) -> tuple[Tensor, bool]:
-    """The mean color of the sky in each row and those near it, (1, 3, H, 1); and whether there is any."""
+def _scenery(seen: Tensor, walls: Tensor, around: Tensor, room: Tensor) -> Scenery | None:
+    """What is to be in a reduced picture's surroundings; None if no sky is in them."""
+    smooth = blurred(seen, around, SMOOTH_PX)
+    sky_color = _color_of_sky(smooth, room)
+    if sky_color is None:
+        return None
+    beside = _beside(walls, room)
+    unknown, below, lines, solid = beside.clone(), *(torch.zeros_like(room) for _ in range(3))
+    off_wall = torch.zeros_like(seen)
+    height = seen.shape[2]
+    upper, lower = (share * height for share in STREET)
+    walls_only = ((lower - torch.arange(height, device=seen.device)) / (lower - upper)).clamp(0, 1)
+    standing = _standing(seen, smooth, room, sky_color, beside)
+    for neighbor in _neighbors(smooth, around, room, sky_color, beside):
+        columns, color = slice(neighbor.left, neighbor.right), neighbor.color.view(1, 3, 1, 1)
+        unknown[..., columns] = 0
+        below[:, :, neighbor.roofline :, columns] = 1
+        off_wall[..., columns] = color - smooth[..., columns]
+        of_sky = _share_of_sky(smooth[..., columns], color, sky_color)
+        solid[..., columns] = (of_sky / ALL_FOG).clamp(0, 1) * walls_only[:, None]
+        # A dome of the building's that stands before it has no cornice.
+        ends = 1 - standing[:, :, neighbor.roofline, columns]
+        for row, lighter in enumerate(CORNICE, neighbor.roofline):
+            lines[:, :, row, columns] = lighter * ends
+    sky = blurred(room * (1 - standing), room, 1) * (1 - unknown)
+    return Scenery(sky_color, sky, below, lines, solid, off_wall)
+
+
+def _color_of_sky(smooth: Tensor, room: Tensor) -> Tensor | None:
+    """The mean color of the sky in each row and those near it, (1, 3, H, 1); None if there is too little."""
     light, yellow = smooth.mean(1, keepdim=True), smooth[:, :1] - smooth[:, 2:]
     sky = room * (light > LEAST_SKY_LIGHT) * (yellow < MOST_YELLOW)
     if sky.mean() < LEAST_SKY:
-        return smooth.new_zeros(1, 3, smooth.shape[2], 1), False
+        return None
     # The lighter half: the other has what clouds are seen by, and haze.
     sky = sky * (light >= median(light, sky))
     rows = torch.cat([smooth * sky, sky], dim=1).mean(3, keepdim=True)
     deviation_px = max(1, round(ROWS_SHARE * smooth.shape[2]))
     near = gaussian(rows, deviation_px) + LITTLE_SKY * rows.mean(2, keepdim=True)
-    return near[:, :3] / near[:, 3:], True
+    return near[:, :3] / near[:, 3:]
 
 
 def _beside(walls: Tensor, room: Tensor) -> Tensor:
@@ -156,17 +183,24 @@ def _beside(walls: Tensor, room: Tensor) -> Tensor:
 
 def _standing(seen: Tensor, smooth: Tensor, room: Tensor, sky_color: Tensor, beside: Tensor) -> Tensor:
     """1 for what stands against the sky: under an edge that shows, or unlike it from the upper edge on."""
-    clear = blurred(seen, room, 1)
-    edge = torch.maximum(_edges(clear, room), _edges(clear.mT, room.mT).mT)
+    # Where neighbors and the building's columns meet there is no edge of something that stands.
+    edge = torch.maximum(_edges(seen, room * beside), _edges(seen, room * (1 - beside)))
     unlike = ((smooth - sky_color).abs().mean(1, keepdim=True) > MOST_UNLIKE).float() * (1 - beside)
-    return torch.maximum(edge.cummax(2).values, unlike.cummin(2).values)
+    standing = torch.maximum(edge.cummax(2).values, unlike.cummin(2).values)
+    return -widened(-widened(standing, SLIT_PX), SLIT_PX)
 
 
-def _edges(clear: Tensor, room: Tensor) -> Tensor:
-    """1 where colors change from one row to the next but one, on some width, within the room."""
-    step = (clear[:, :, 2:] - clear[:, :, :-2]).abs().mean(1, keepdim=True) * room[:, :, 2:] * room[:, :, :-2]
-    edge = widened((F.pad(step, (0, 0, 1, 1)) > LEAST_STEP).float(), 1)
-    return widened(-widened(-edge, (STEP_PX + 1) // 2), (STEP_PX - 1) // 2)
+def _edges(seen: Tensor, place: Tensor) -> Tensor:
+    """1 where colors change from one pixel to the next but one, down or across, on some length."""
+    clear = blurred(seen, place, 1)
+
+    def down(clear: Tensor, place: Tensor) -> Tensor:
+        step = (clear[:, :, 2:] - clear[:, :, :-2]).abs().mean(1, keepdim=True)
+        edge = widened((step * place[:, :, 2:] * place[:, :, :-2] > LEAST_STEP).float(), 1)
+        long = widened(-widened(-edge, (STEP_PX + 1) // 2), (STEP_PX - 1) // 2)
+        return F.pad(long, (0, 0, 1, 1))
+
+    return torch.maximum(down(clear, place), down(clear.mT, place.mT).mT)
 
 
 def _neighbors(
@@ -189,7 +223,7 @@ def _neighbors(
         color = body[:, off >= off.median()].median(1).values
         if (over - color).abs().mean() < LEAST_CONTRAST:
             continue
-        of_sky = _share_of(smooth[..., left:right], color.view(1, 3, 1, 1), sky_color)
+        of_sky = _share_of_sky(smooth[..., left:right], color.view(1, 3, 1, 1), sky_color)
         sure = (of_sky[0, 0, :clear_px].mean(1) > 0.5).int()
         roofline = int(sure.cummin(0).values.sum())
         if clear_px < height:
@@ -198,7 +232,7 @@ def _neighbors(
             yield Neighbor(left, right, roofline, color)
 
 
-def _share_of(pictures: Tensor, wall_color: Tensor, sky_color: Tensor) -> Tensor:
+def _share_of_sky(pictures: Tensor, wall_color: Tensor, sky_color: Tensor) -> Tensor:
     """How much of each pixel is sky, (N, 1, H, W): 0 in the one color, 1 in the other."""
     way = sky_color - wall_color
     return ((pictures - wall_color) * way).sum(1, keepdim=True) / way.square().sum(1, keepdim=True).clamp(
