@@ -14,7 +14,7 @@ from torch import Tensor
 from facadegen import generator, labels
 from facadegen.palettes import FACADES
 from facadegen.torchscript import quiet
-from training import command, fit, refine
+from training import command, fit, refine, subjects
 
 NATIVE_PX = 64
 SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines")
@@ -184,7 +184,7 @@ def test_a_checkpoint_is_no_weights_file(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("subject", ["walls", "skylines"])
+@pytest.mark.parametrize("subject", ["walls", "skylines", "rooflines"])
 def test_weights_without_walls_are_told_in_one_line(
     subject: str,
     weights: Path,
@@ -193,7 +193,7 @@ def test_weights_without_walls_are_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(refine, "WALL_CLASS", "plaster")  # as label sets of one's own may have it
+    monkeypatch.setattr(subjects, "WALL_CLASS", "plaster")  # as label sets of one's own may have it
     assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt", subject=subject)) == 2
     told = capsys.readouterr().err
     assert f"--subject {subject} wants the class 'plaster'" in told and told.count("\n") == 1

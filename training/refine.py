@@ -6,22 +6,20 @@ python -m training.refine --weights WEIGHTS --data DIR --out WEIGHTS
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import torch
 from cyclopts import App, Parameter
 from rich.console import Console
-from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facadegen.device import choose_device
 from facadegen.errors import TrainingError, UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command
-from training.colored_maps import ColoredMaps
 from training.distributed import World, agreed, average_gradients, joined
 from training.export import export, require_writable, source_commit
 from training.loop import Schedule
@@ -29,13 +27,9 @@ from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, of_recipe, read_weights
 from training.recipes import colored_classes
-from training.retouching import Retouching
-from training.rooflines import Rooflines
-from training.skies import Skies, maps_with_sky
-from training.skylines import Skylines
 from training.stages import Stages
-from training.surroundings import COLOR_WEIGHT, TOLERANCE, Scenes, Surroundings, large_maps
-from training.walls import WALL_CLASS, Walls, maps_with_walls
+from training.subjects import Material, RetouchingName, Subject
+from training.surroundings import COLOR_WEIGHT, TOLERANCE
 
 CHECKPOINT_NAME = "checkpoint.pt"
 BETAS = (0.5, 0.99)
@@ -43,23 +37,6 @@ EMA_DECAY = 0.99
 RAMP_STEPS = 20
 
 app = App(name="python -m training.refine", help_format="plaintext", version_flags=[])
-
-
-class Subject(Protocol):
-    """What a generator is to learn from its own pictures."""
-
-    @property
-    def title(self) -> str:
-        """What it does, for who waits."""
-
-    def options(self) -> dict[str, Any]:
-        """What shapes the weights beside the options of all refinements."""
-
-    def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
-        """How far the pupil is from what can be learnt of `before`, in the sample of that number."""
-
-    def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
-        """What was learnt, in words, with figures of both; `on_seen(done, total)` is called now and then."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +150,7 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
-    subject: Literal["surroundings", "skies", "walls", "skylines", "rooflines"] = "surroundings",
+    subject: Literal["surroundings"] | RetouchingName = "surroundings",
     steps: int = 400,
     batch_size: int = 2,
     rate: float = 2e-4,
@@ -238,11 +215,12 @@ def refine(
         # Weights are scaled as random ones are: in all processes, and the next time, by the same.
         torch.manual_seed(seed)
         generator = begun(card, start, weights)
+        material = Material(card.label_set, start.color_sets, card.native_size_px, data, seed, chosen)
+        learnt: Subject
         if subject == "surroundings":
-            asked = (tolerance or TOLERANCE, color_weight or COLOR_WEIGHT)
-            learnt: Subject = _surroundings(card, start.color_sets, data, seed, chosen, *asked)
+            learnt = material.surroundings(tolerance or TOLERANCE, color_weight or COLOR_WEIGHT)
         else:
-            learnt = _retouching(subject, card, start.color_sets, data, seed, chosen)
+            learnt = material.retouching(subject)
         console = Console(stderr=True, quiet=not world.leads)
         refinement = Refinement(generator, learnt, options, chosen, world)
         shape = asdict(options) | learnt.options() | {"weights": start.sha256}
@@ -262,85 +240,6 @@ def refine(
                 )
             console.print(f"wrote {out}; {outcome}")
     return command.DONE
-
-
-def _surroundings(
-    card: Card,
-    color_sets: Tensor,
-    data: Sequence[Path],
-    seed: int,
-    device: torch.device,
-    tolerance: float,
-    color_weight: float,
-) -> Surroundings:
-    colored = colored_classes(card.label_set)[:, 0]
-    maps, held_out = _both_splits(
-        lambda split: large_maps(data, split, card.label_set, colored, card.native_size_px),
-        "large label maps with surroundings",
-        data,
-    )
-    return Surroundings(
-        Scenes(maps, color_sets, colored, card.native_size_px, seed),
-        Scenes(held_out, color_sets, colored, card.native_size_px),
-        colored.to(device),
-        tolerance,
-        color_weight,
-    )
-
-
-def _retouching(
-    subject: Literal["skies", "walls", "skylines", "rooflines"],
-    card: Card,
-    color_sets: Tensor,
-    data: Sequence[Path],
-    seed: int,
-    device: torch.device,
-) -> Retouching:
-    colored = colored_classes(card.label_set)[:, 0]
-
-    def colored_maps(read: Callable[[str], list[Tensor]], wanted: str) -> tuple[ColoredMaps, ColoredMaps]:
-        maps, held_out = _both_splits(read, wanted, data)
-        return (
-            ColoredMaps(maps, color_sets, card.native_size_px, seed),
-            ColoredMaps(held_out, color_sets, card.native_size_px),
-        )
-
-    def maps_below_sky() -> tuple[ColoredMaps, ColoredMaps]:
-        return colored_maps(
-            lambda split: maps_with_sky(data, split, card.label_set, colored),
-            "label maps with room for a sky",
-        )
-
-    if subject == "skies":
-        return Skies(*maps_below_sky(), colored.to(device))
-    try:
-        wall = card.label_set.index_of(WALL_CLASS)
-    except UsageError as error:
-        has = ", ".join(card.label_set.classes)
-        raise UsageError(
-            f"--subject {subject} wants the class {WALL_CLASS!r}; the weights have {has}"
-        ) from error
-    if subject == "rooflines":
-        return Rooflines(*maps_below_sky(), colored.to(device), wall)
-    walls = colored_maps(
-        lambda split: maps_with_walls(data, split, card.label_set, wall), f"label maps with {WALL_CLASS}"
-    )
-    chosen = Walls if subject == "walls" else Skylines
-    return chosen(*walls, colored.to(device), wall)
-
-
-def _both_splits(
-    read: Callable[[str], list[Tensor]], wanted: str, data: Sequence[Path]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The maps to learn from, and those to measure with: the same, where no others are held out.
-
-    Raises:
-        TrainingError: there is nothing to learn from; as `read`.
-    """
-    maps, held_out = (read(split) for split in ("train", "val"))
-    if not maps:
-        raise TrainingError(f"no {wanted} in its train split", data[0])
-    return maps, held_out or maps
 
 
 def begun(card: Card, start: PretrainedWeights, weights: Path) -> LeanUNet:

@@ -23,7 +23,6 @@ from training.label_maps import read_label_maps
 from training.masks import blurred, gaussian, grown, median, reduced, shrunk, times_native, widened
 from training.retouching import MEASURED_MAPS, Retouched, WallRetouching
 
-WALL_CLASS = "facade"
 OFTEN_BLANKED = 0.5  # how many of the maps have a rectangle in which all that is drawn is wall
 LEAST_BLANK, MOST_BLANK_HEIGHT = 0.25, 0.6  # sides of it, of the map's
 BLOT_WEIGHT = 8.0  # of what is to be plain, beside what is to stay as it is
