@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from facadegen.palettes import FACADES
 from training.colored_maps import ColoredMaps
 from training.recipes import colored_classes
-from training.rooflines import CORNICE, Rooflines, clear_skies
+from training.rooflines import CORNICE, Rooflines, clear_up, find_scenery
 
 COLORED = colored_classes(FACADES)[:, 0]
 FACADE, WINDOW = FACADES.index_of("facade"), FACADES.index_of("window")
@@ -63,7 +63,10 @@ def cleared(
     """The picture (3, H, W), cleared up, and where (H, W), by a label map."""
     shown = (classes() if of is None else of)[None, None]
     is_wall, is_open = (shown == FACADE).float(), (shown == 0).float()
-    wanted, where = clear_skies(picture[None], is_wall, is_open, native_size_px)
+    scenery = find_scenery(picture[None], is_wall, is_open, native_size_px)
+    if scenery is None:
+        return picture, torch.zeros_like(is_open[0, 0])
+    wanted, where = clear_up(picture[None], scenery, is_open)
     return wanted[0], where[0, 0]
 
 
@@ -152,12 +155,12 @@ def test_a_neighbor_is_higher_than_what_is_labelled_in_it() -> None:
     assert torch.equal(wanted[:, 44:60, 8:20], scene()[:, 44:60, 8:20])
 
 
-@pytest.mark.parametrize("wall", [SKY - 0.15, BLUE - 0.6], ids=["as pale as the sky", "dark"])
+@pytest.mark.parametrize("wall", [SKY - 0.05, BLUE - 0.6], ids=["as pale as the sky", "dark"])
 def test_a_neighbor_ends_only_if_it_is_unlike_the_sky(wall: Tensor) -> None:
     before = scene(wall)
     wanted, _ = cleared(before)
     columns = slice(0, LEFT - 4)
-    assert torch.equal(wanted[:, :, columns], before[:, :, columns]) == (wall is not None and wall[0] > 0.5)
+    assert torch.equal(wanted[:, :, columns], before[:, :, columns]) == (float(wall[0]) > 0.5)
 
 
 def test_a_neighbor_up_to_the_upper_edge_stays() -> None:
@@ -165,7 +168,8 @@ def test_a_neighbor_up_to_the_upper_edge_stays() -> None:
     before[:, :STREET, : LEFT - 2] = NEIGHBOR
     wanted, where = cleared(before)
     columns = slice(0, LEFT - 6)
-    assert torch.equal(wanted[:, :, columns], before[:, :, columns]) and not where[:, columns].any()
+    torch.testing.assert_close(wanted[:, :, columns], before[:, :, columns], atol=1e-3, rtol=0)
+    assert where[:, columns].max() < 0.05
 
 
 def test_where_there_is_no_sky_nothing_changes() -> None:

@@ -5,7 +5,10 @@ for the generator to say. It says half of both: neighbors fade into the sky like
 picture's frame, and haze hangs over roofs. Photos show pale or blue skies that are even, and neighbors whose
 walls end in a cornice. So it learns from what it makes itself: neighbors end where it is half sure of sky,
 beside the labelled building on the whole of their width; above them, and above the building, there is sky in
-the color that it has on average in each row, but for what stands out sharply there, roofs and chimneys.
+the color that it has on average in each row, but for what stands out sharply there, roofs and chimneys. In
+large pictures it frays neighbors' walls with strokes along all that is labelled beside them. It knows how to
+paint walls, if told that they are: there, it learns from what it makes of the same map with neighbors' walls
+labelled as such, in their color.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,10 +37,10 @@ SLIT_PX = 2  # what is up to twice as wide as this is no gap between things that
 MOST_UNLIKE = 0.5  # what is less like the sky, from the picture's upper edge on, is a roof
 
 LEAST_WALL, GAP_PX = 0.1, 12  # of a column that is the building's, and what is no gap between such columns
-LEAST_WIDTH_PX, LEAST_ROOM_PX = 4, 4  # of a neighbor, and of the room above what is labelled in it
+LEAST_WIDTH_PX = 4  # of a neighbor
 BODY = (0.4, 0.8)  # from where to where down the picture a neighbor shows its color
-LEAST_CONTRAST = 0.2  # between it and the sky
-LEAST_TOP_PX, LOWEST_TOP = 3, 0.7  # of a picture's height: where rooflines can be
+LEAST_CONTRAST, PALE_CONTRAST = 0.1, 0.2  # between it and the sky: of pale ones, and of all others at least
+LEAST_TOP_PX, LOWEST_TOP = 3, 0.7  # where rooflines can be; the latter of a picture's height
 OVER_LABELS_PX = 5  # how far above what is labelled in it a neighbor reaches at least
 ALL_FOG = 0.5  # how much sky is in a wall that is given its color on the whole
 STREET = (0.85, 0.95)  # from where to where down the picture walls give way to the street
@@ -46,7 +49,8 @@ CORNICE = (-0.28, 0.12, -0.2)  # how much lighter its lines are than the wall, f
 
 @dataclass(frozen=True)
 class Neighbor:
-    """A neighbor in a picture: its columns, the row of its roofline, and its walls' color (3,)."""
+    """A neighbor in a reduced picture: its columns, the row of its roofline, 0 if it reaches the upper edge,
+    and its walls' color (3,) in -1..1."""
 
     left: int
     right: int
@@ -57,12 +61,13 @@ class Neighbor:
 class Scenery(NamedTuple):
     """What is to be in the surroundings of a reduced picture.
 
-    sky_color: (1, 3, h, 1); the others (1, 1, h, w), but for the last one. sky: in 0..1, how much of each
-    pixel is to be sky, if above neighbors; below: 1 from neighbors' rooflines on; lines: how much lighter the
-    lines of their cornices are; solid: in 0..1, how much of each pixel is sky that is to be wall; off_wall:
-    (1, 3, h, w), what neighbors' walls lack of their color.
+    sky_color: (1, 3, h, 1); off_wall: (1, 3, h, w), what neighbors' walls lack of their color; the others
+    (1, 1, h, w). sky: in 0..1, how much of each pixel is to be sky, if above neighbors; below: 1 from
+    neighbors' rooflines on; lines: how much lighter the lines of their cornices are; solid: in 0..1, how much
+    of each pixel is sky that is to be wall.
     """
 
+    neighbors: list[Neighbor]
     sky_color: Tensor
     sky: Tensor
     below: Tensor
@@ -79,15 +84,26 @@ class Rooflines(WallRetouching):
     title = "learning rooflines"
 
     def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
-        """With an even sky over neighbors that end; both count more than all else."""
-        wanted, cleared = self._cleared(before(*drawn).clamp(-1, 1), drawn)
+        """With an even sky over neighbors that end, and have walls; both count more than all else."""
+        picture = before(*drawn).clamp(-1, 1)
+        scenery = self._scenery(picture, drawn)
+        wanted, cleared = self._cleared(picture, drawn, scenery)
+        if scenery and times_native(picture, self.maps.native_size_px) > 1:
+            for neighbor in scenery.neighbors:
+                there = self._where(neighbor, scenery, drawn)
+                walled = drawn.classes.masked_fill((drawn.classes == 0) & there, self.wall)
+                colors = drawn.colors.clone()
+                colors[:, self.wall] = (neighbor.color + 1) / 2
+                made = before(*drawn._replace(classes=walled, colors=colors)).clamp(-1, 1)
+                wanted = torch.where(there, made, wanted)
+                cleared = cleared.masked_fill(there, 1.0)
         return Retouched(wanted, 1 + CLEARED_WEIGHT * cleared)
 
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """How far both are from what is to be learnt, in maps held out; `on_seen(done, total)` after each."""
 
         def unclear(picture: Tensor, drawn: ColoredMap) -> Fault:
-            wanted, cleared = self._cleared(picture, drawn)
+            wanted, cleared = self._cleared(picture, drawn, self._scenery(picture, drawn))
             return Fault(cleared, lambda made: made - wanted)
 
         levels = self.measured(before, after, on_seen, unclear)
@@ -96,29 +112,32 @@ class Rooflines(WallRetouching):
         was, now = levels
         return f"skies and neighbors, in levels of 255 off clear ones: {was:.1f} before, {now:.1f} now"
 
-    def _cleared(self, picture: Tensor, drawn: ColoredMap) -> tuple[Tensor, Tensor]:
+    def _scenery(self, picture: Tensor, drawn: ColoredMap) -> Scenery | None:
         is_wall, is_open = self.is_wall(drawn), self.is_open(drawn)
-        wanted, cleared = clear_skies(picture, is_wall, is_open, self.maps.native_size_px)
+        return find_scenery(picture, is_wall, is_open, self.maps.native_size_px)
+
+    def _cleared(self, picture: Tensor, drawn: ColoredMap, scenery: Scenery | None) -> tuple[Tensor, Tensor]:
+        is_wall, is_open = self.is_wall(drawn), self.is_open(drawn)
+        wanted, cleared = picture, torch.zeros_like(is_open)
+        if scenery:
+            wanted, cleared = clear_up(picture, scenery, is_open)
         # Sky among gables, in the wall's box, is to be like the one above, which is another now.
         skyline = find_skyline(wanted, is_wall, is_open, self.maps.native_size_px)
         changed = torch.maximum(skyline.there, skyline.rim) * skyline.known
         return open_skyline(wanted, skyline), torch.maximum(cleared, changed)
 
+    def _where(self, neighbor: Neighbor, scenery: Scenery, drawn: ColoredMap) -> Tensor:
+        """True for the neighbor's columns between its roofline and the street, (1, H, W)."""
+        there = torch.zeros_like(scenery.below)
+        last = round(STREET[1] * there.shape[2])
+        there[:, :, neighbor.roofline : last, neighbor.left : neighbor.right] = 1
+        return F.interpolate(there, drawn.classes.shape[1:], mode="nearest")[:, 0] > 0
 
-def clear_skies(
-    picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_px: int
-) -> tuple[Tensor, Tensor]:
+
+def clear_up(picture: Tensor, scenery: Scenery, is_open: Tensor) -> tuple[Tensor, Tensor]:
     """A picture (1, 3, H, W) in -1..1 with an even sky, neighbors that end below it, all else as it was; and
-    where that is, (1, 1, H, W) in 0..1.
-
-    is_wall, is_open: (1, 1, H, W), 1 for walls, and for surroundings.
-    """
+    where that is, (1, 1, H, W) in 0..1. is_open: likewise, 1 for surroundings."""
     size = picture.shape[2:]
-    above = is_open.cummin(2).values
-    times = times_native(picture, native_size_px)
-    scenery = _scenery(*reduced(times, picture, is_wall, is_open, above))
-    if scenery is None:
-        return picture, torch.zeros_like(is_open)
 
     def enlarged(x: Tensor) -> Tensor:
         return F.interpolate(x, size, mode="bilinear")
@@ -127,38 +146,47 @@ def clear_skies(
         return F.interpolate(x, size, mode="nearest")
 
     below, lines = (repeated(x) * is_open for x in (scenery.below, scenery.lines))
-    sky, solid = enlarged(scenery.sky) * above * (1 - below), enlarged(scenery.solid) * below
+    sky = enlarged(scenery.sky) * is_open.cummin(2).values * (1 - below)
+    solid = enlarged(scenery.solid) * below
     wanted = picture + solid * enlarged(scenery.off_wall) + lines
     wanted = torch.lerp(wanted, F.interpolate(scenery.sky_color, (size[0], 1), mode="bilinear"), sky)
     return wanted.clamp(-1, 1), torch.maximum(torch.maximum(sky, solid), (lines != 0).to(picture))
 
 
-def _scenery(seen: Tensor, walls: Tensor, around: Tensor, room: Tensor) -> Scenery | None:
-    """What is to be in a reduced picture's surroundings; None if no sky is in them."""
+def find_scenery(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_px: int) -> Scenery | None:
+    """What is to be in the surroundings of a picture (1, 3, H, W) in -1..1; None if no sky is in them.
+
+    is_wall, is_open: (1, 1, H, W), 1 for walls, and for surroundings.
+    """
+    times = times_native(picture, native_size_px)
+    above = is_open.cummin(2).values
+    seen, walls, around, room = reduced(times, picture, is_wall, is_open, above)
     smooth = blurred(seen, around, SMOOTH_PX)
     sky_color = _color_of_sky(smooth, room)
     if sky_color is None:
         return None
     beside = _beside(walls, room)
+    neighbors = list(_neighbors(smooth, around, room, sky_color, beside))
     unknown, below, lines, solid = beside.clone(), *(torch.zeros_like(room) for _ in range(3))
     off_wall = torch.zeros_like(seen)
     height = seen.shape[2]
     upper, lower = (share * height for share in STREET)
     walls_only = ((lower - torch.arange(height, device=seen.device)) / (lower - upper)).clamp(0, 1)
     standing = _standing(seen, smooth, room, sky_color, beside)
-    for neighbor in _neighbors(smooth, around, room, sky_color, beside):
+    for neighbor in neighbors:
         columns, color = slice(neighbor.left, neighbor.right), neighbor.color.view(1, 3, 1, 1)
         unknown[..., columns] = 0
         below[:, :, neighbor.roofline :, columns] = 1
         off_wall[..., columns] = color - smooth[..., columns]
         of_sky = _share_of_sky(smooth[..., columns], color, sky_color)
         solid[..., columns] = (of_sky / ALL_FOG).clamp(0, 1) * walls_only[:, None]
-        # A dome of the building's that stands before it has no cornice.
-        ends = 1 - standing[:, :, neighbor.roofline, columns]
-        for row, lighter in enumerate(CORNICE, neighbor.roofline):
-            lines[:, :, row, columns] = lighter * ends
+        if neighbor.roofline:
+            # A dome of the building's that stands before it has no cornice.
+            ends = 1 - standing[:, :, neighbor.roofline, columns]
+            for row, lighter in enumerate(CORNICE, neighbor.roofline):
+                lines[:, :, row, columns] = lighter * ends
     sky = blurred(room * (1 - standing), room, 1) * (1 - unknown)
-    return Scenery(sky_color, sky, below, lines, solid, off_wall)
+    return Scenery(neighbors, sky_color, sky, below, lines, solid, off_wall)
 
 
 def _color_of_sky(smooth: Tensor, room: Tensor) -> Tensor | None:
@@ -206,30 +234,29 @@ def _edges(seen: Tensor, place: Tensor) -> Tensor:
 def _neighbors(
     smooth: Tensor, around: Tensor, room: Tensor, sky_color: Tensor, beside: Tensor
 ) -> Iterator[Neighbor]:
-    """What is beside the building and ends below the sky."""
+    """What is beside the building, is unlike the sky and not all sky."""
     height = smooth.shape[2]
     upper, lower = (round(share * height) for share in BODY)
     for left, right in _runs(beside.flatten().tolist()):
-        clear_px = int(room[..., left:right].sum(2).min())
-        if right - left < LEAST_WIDTH_PX or clear_px < LEAST_ROOM_PX:
-            continue
         body = smooth[0, :, upper:lower, left:right][:, around[0, 0, upper:lower, left:right] > 0]
-        over = sky_color[0, :, : height // 2].mean(1)
-        if not body.shape[1]:
+        if right - left < LEAST_WIDTH_PX or not body.shape[1]:
             continue
-        off = (body - over).abs().mean(0)
-        if (off > 0).sum() == 0:
-            continue
-        color = body[:, off >= off.median()].median(1).values
-        if (over - color).abs().mean() < LEAST_CONTRAST:
-            continue
+        over = sky_color[0, :, : height // 2].mean((1, 2))
+        color = body.median(1).values
+        if not LEAST_CONTRAST <= _off(color, over) < PALE_CONTRAST:
+            # Of what is not pale, the half that is most unlike the sky, for there may be holes and fog in it.
+            off = (body - over[:, None]).abs().mean(0)
+            color = body[:, off >= off.median()].median(1).values
+            if _off(color, over) < PALE_CONTRAST:
+                continue
+        clear_px = int(room[..., left:right].sum(2).min())
         of_sky = _share_of_sky(smooth[..., left:right], color.view(1, 3, 1, 1), sky_color)
         sure = (of_sky[0, 0, :clear_px].mean(1) > 0.5).int()
-        roofline = int(sure.cummin(0).values.sum())
+        roofline = int(sure.cummin(0).values.sum()) if clear_px else 0
         if clear_px < height:
             roofline = min(roofline, clear_px - OVER_LABELS_PX)
-        if LEAST_TOP_PX <= roofline <= LOWEST_TOP * height:
-            yield Neighbor(left, right, roofline, color)
+        if roofline <= LOWEST_TOP * height:
+            yield Neighbor(left, right, roofline if roofline >= LEAST_TOP_PX else 0, color)
 
 
 def _share_of_sky(pictures: Tensor, wall_color: Tensor, sky_color: Tensor) -> Tensor:
@@ -238,6 +265,10 @@ def _share_of_sky(pictures: Tensor, wall_color: Tensor, sky_color: Tensor) -> Te
     return ((pictures - wall_color) * way).sum(1, keepdim=True) / way.square().sum(1, keepdim=True).clamp(
         1e-6
     )
+
+
+def _off(color: Tensor, other: Tensor) -> float:
+    return float((color - other).abs().mean())
 
 
 def _runs(marks: list[float]) -> Iterator[tuple[int, int]]:
