@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
-from training.colored_maps import ColoredMaps
+from training.colored_maps import ColoredMap, ColoredMaps
 from training.recipes import colored_classes
 from training.rooflines import CORNICE, Rooflines, clear_up, find_scenery
 
@@ -212,9 +212,17 @@ class Painter(nn.Module):
         return self.picture[None]
 
 
-def rooflines() -> Rooflines:
+class Mason(Painter):
+    """Paints what is labelled wall in the color asked for, all else as in its picture."""
+
+    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        wall = 2 * colors[:, FACADE, :, None, None] - 1
+        return torch.where(classes[:, None] == FACADE, wall, self.picture[None])
+
+
+def rooflines(native_size_px: int = SIDE_PX) -> Rooflines:
     sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
-    maps = ColoredMaps([classes()], sets, SIDE_PX)
+    maps = ColoredMaps([classes()], sets, native_size_px)
     return Rooflines(maps, maps, COLORED, FACADE)
 
 
@@ -228,6 +236,24 @@ def test_a_generator_of_clear_pictures_has_learnt_it_and_all_else_is_kept() -> N
     assert unlearnt > 10 * learnt
     area = (STREET - TOP - 20) * (RIGHT - LEFT - 16) / SIDE_PX**2
     assert changed - learnt == pytest.approx(0.1 * area, rel=0.01)
+
+
+def test_neighbors_in_large_pictures_learn_to_be_walls_of_their_own_color() -> None:
+    frayed, labelled = scene(), classes()
+    labelled[90:100, 8:20] = WINDOW
+    frayed[:, 90:100, 4:24:2] = ROOF
+    building = torch.full((1, len(COLORED), 3), 0.9)
+    drawn = ColoredMap(labelled[None], building, torch.tensor(0), torch.tensor(0))
+    wanted, weight = rooflines(SIDE_PX // 2).retouched(Mason(frayed), drawn)
+    top = roofline(wanted[0], 1)
+    walls = wanted[0, :, top + 8 : STREET - 4, : LEFT - 2]
+    beside = labelled[top + 8 : STREET - 4, : LEFT - 2] == 0
+    assert (walls - NEIGHBOR).abs().mean(0)[beside].max() < 0.15
+    assert torch.equal(walls[:, ~beside], frayed[:, top + 8 : STREET - 4, : LEFT - 2][:, ~beside])
+    assert weight[0, 0, top + 8 : STREET - 8, : LEFT - 2].min() == pytest.approx(13)
+    torch.testing.assert_close(wanted[0, :, TOP + 8 : STREET, 60], torch.full((3, STREET - TOP - 8), 0.8))
+    small = rooflines().retouched(Mason(frayed), drawn).picture[0]
+    torch.testing.assert_close(small[:, 90:100, :LEFT], frayed[:, 90:100, :LEFT], atol=0.05, rtol=0)
 
 
 def test_sky_in_the_buildings_box_is_like_the_new_sky() -> None:
