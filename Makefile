@@ -35,7 +35,7 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/soak
 
-# The nine runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
+# The eleven runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
 DATA := data
 RUNS := runs/weights
 BATCH_SIZE := 32
@@ -74,9 +74,17 @@ $(RUNS)/skylines.pt: $(RUNS)/walls.pt
 	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
 	    --run-dir $(RUNS)/skylines --subject skylines --steps $(or $(STEPS),600) --batch-size 8 --rate 3e-4
 
-$(RUNS)/facades.pt: $(RUNS)/skylines.pt
+$(RUNS)/thrice.pt: $(RUNS)/skylines.pt
 	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/thrice \
 	    --steps $(or $(STEPS),240) --seed 2 --tolerance 0.4 --color-weight 20
+
+$(RUNS)/rooflines.pt: $(RUNS)/thrice.pt
+	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
+	    --run-dir $(RUNS)/rooflines --subject rooflines --steps $(or $(STEPS),600) --batch-size 8 --rate 3e-4
+
+$(RUNS)/facades.pt: $(RUNS)/rooflines.pt
+	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/large-rooflines \
+	    --subject rooflines --steps $(or $(STEPS),600) --batch-size 4 --rate 3e-4 --seed 1
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
