@@ -133,6 +133,24 @@ def test_a_roof_and_a_chimney_that_stand_out_stay() -> None:
     assert (wanted[:, :30, LEFT:RIGHT] - SKY).abs().max() < 0.05
 
 
+def test_a_dome_before_the_building_and_its_neighbor_stays_whole() -> None:
+    before = scene()
+    for row in range(24, TOP + 16):
+        half = min(10, row - 22)
+        before[:, row, RIGHT - half : RIGHT + half] = ROOF[:, 0]
+    before[:, TOP:, LEFT:RIGHT] = scene()[:, TOP:, LEFT:RIGHT]
+    wanted, _ = cleared(before)
+    for rows, columns in ((slice(40, TOP), slice(88, RIGHT)), (slice(40, TOP + 14), slice(RIGHT, 104))):
+        assert torch.equal(wanted[:, rows, columns], before[:, rows, columns])
+
+
+def test_a_pale_pavement_is_no_hole_in_a_neighbors_wall() -> None:
+    before = scene()
+    before[:, SIDE_PX - 6 :] = SKY - 0.1
+    wanted, where = cleared(before)
+    assert torch.equal(wanted[:, SIDE_PX - 6 :], before[:, SIDE_PX - 6 :]) and not where[SIDE_PX - 6 :].any()
+
+
 def test_haze_over_a_roof_is_sky() -> None:
     before = scene()
     before[:, 26:TOP, LEFT:RIGHT] = torch.lerp(SKY, GREY, torch.linspace(0, 0.8, TOP - 26)[:, None])
@@ -151,7 +169,7 @@ def test_a_neighbor_is_higher_than_what_is_labelled_in_it() -> None:
     labelled = classes()
     labelled[44:60, 8:20] = WINDOW
     wanted, _ = cleared(scene(), labelled)
-    assert 34 <= roofline(wanted, 0) < roofline(wanted, SIDE_PX - 1)
+    assert 34 <= roofline(wanted, 0) <= 40 < roofline(wanted, SIDE_PX - 1)
     assert torch.equal(wanted[:, 44:60, 8:20], scene()[:, 44:60, 8:20])
 
 
@@ -183,6 +201,14 @@ def test_gaps_between_parts_of_a_building_are_the_buildings() -> None:
     labelled[TOP:STREET, 60:66] = WINDOW
     wanted, _ = cleared(scene(), labelled)
     assert (wanted[:, : TOP - 1, 58:68] - SKY).abs().max() < 0.05
+
+
+def test_between_towers_there_is_no_sky_down_to_the_street() -> None:
+    labelled, before = classes(), scene()
+    labelled[:, 60:68] = 0
+    before[:, :, 60:68] = backdrop()[:, :, 60:68]
+    wanted, _ = cleared(before, labelled)
+    assert (wanted[:, 80 : STREET - 20, 62:66] - NEIGHBOR).abs().max() < 0.1
 
 
 def test_it_is_the_same_mirrored() -> None:
