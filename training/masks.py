@@ -33,6 +33,12 @@ def widened(mask: Tensor, by_px: int) -> Tensor:
     return F.max_pool2d(mask, (1, 2 * by_px + 1), 1, (0, by_px))
 
 
+def narrowed(mask: Tensor, by_px: int) -> Tensor:
+    """A mask (N, 1, H, W), smaller by so much to the left and to the right, but not at the edges of the
+    picture."""
+    return -widened(-mask, by_px)
+
+
 def shrunk(mask: Tensor, by_px: int) -> Tensor:
     """A mask (N, 1, H, W), smaller by so much on every side, but not at the edges of the picture."""
     return -grown(-mask, by_px)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.colored_maps import ColoredMap
-from training.masks import blurred, gaussian, median, reduced, times_native, widened
+from training.masks import blurred, gaussian, median, narrowed, reduced, times_native, widened
 from training.retouching import Fault, Retouched, WallRetouching
 from training.skylines import find_skyline, open_skyline
 
@@ -206,7 +206,7 @@ def _color_of_sky(smooth: Tensor, room: Tensor) -> Tensor | None:
 def _beside(walls: Tensor, room: Tensor) -> Tensor:
     """1 for the columns (1, 1, 1, W) that are not the building's, or have nothing but room."""
     building = (walls.mean(2, keepdim=True) >= LEAST_WALL).float()
-    return torch.maximum(1 + widened(-widened(building, GAP_PX), GAP_PX), room[:, :, -1:])
+    return torch.maximum(1 - narrowed(widened(building, GAP_PX), GAP_PX), room[:, :, -1:])
 
 
 def _standing(seen: Tensor, smooth: Tensor, room: Tensor, sky_color: Tensor, beside: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ def _standing(seen: Tensor, smooth: Tensor, room: Tensor, sky_color: Tensor, bes
     edge = torch.maximum(_edges(seen, room * beside), _edges(seen, room * (1 - beside)))
     unlike = ((smooth - sky_color).abs().mean(1, keepdim=True) > MOST_UNLIKE).float() * (1 - beside)
     standing = torch.maximum(edge.cummax(2).values, unlike.cummin(2).values)
-    return -widened(-widened(standing, SLIT_PX), SLIT_PX)
+    return narrowed(widened(standing, SLIT_PX), SLIT_PX)
 
 
 def _edges(seen: Tensor, place: Tensor) -> Tensor:
@@ -225,7 +225,7 @@ def _edges(seen: Tensor, place: Tensor) -> Tensor:
     def down(clear: Tensor, place: Tensor) -> Tensor:
         step = (clear[:, :, 2:] - clear[:, :, :-2]).abs().mean(1, keepdim=True)
         edge = widened((step * place[:, :, 2:] * place[:, :, :-2] > LEAST_STEP).float(), 1)
-        long = widened(-widened(-edge, (STEP_PX + 1) // 2), (STEP_PX - 1) // 2)
+        long = widened(narrowed(edge, (STEP_PX + 1) // 2), (STEP_PX - 1) // 2)
         return F.pad(long, (0, 0, 1, 1))
 
     return torch.maximum(down(clear, place), down(clear.mT, place.mT).mT)
@@ -237,7 +237,7 @@ def _neighbors(
     """What is beside the building, is unlike the sky and not all sky."""
     height = smooth.shape[2]
     upper, lower = (round(share * height) for share in BODY)
-    for left, right in _runs(beside.flatten().tolist()):
+    for left, right in F.pad(beside.flatten(), (1, 1)).diff().nonzero().view(-1, 2).tolist():  # from and to
         body = smooth[0, :, upper:lower, left:right][:, around[0, 0, upper:lower, left:right] > 0]
         if right - left < LEAST_WIDTH_PX or not body.shape[1]:
             continue
@@ -262,20 +262,9 @@ def _neighbors(
 def _share_of_sky(pictures: Tensor, wall_color: Tensor, sky_color: Tensor) -> Tensor:
     """How much of each pixel is sky, (N, 1, H, W): 0 in the one color, 1 in the other."""
     way = sky_color - wall_color
-    return ((pictures - wall_color) * way).sum(1, keepdim=True) / way.square().sum(1, keepdim=True).clamp(
-        1e-6
-    )
+    length = way.square().sum(1, keepdim=True).clamp(min=1e-6)
+    return ((pictures - wall_color) * way).sum(1, keepdim=True) / length
 
 
 def _off(color: Tensor, other: Tensor) -> float:
     return float((color - other).abs().mean())
-
-
-def _runs(marks: list[float]) -> Iterator[tuple[int, int]]:
-    """Where marks are, one beside the other: from and to."""
-    start = 0
-    for at, mark in enumerate([*marks, 0.0]):
-        if not mark:
-            if at > start:
-                yield start, at
-            start = at + 1

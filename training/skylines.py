@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.colored_maps import ColoredMap
-from training.masks import blurred, gaussian, grown, median, reduced, shrunk, times_native, widened
+from training.masks import blurred, gaussian, grown, median, narrowed, reduced, shrunk, times_native, widened
 from training.retouching import Fault, Retouched, WallRetouching
 
 STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
@@ -160,7 +160,7 @@ def _below_clear(like_sky: Tensor, walls: Tensor, clear: Tensor, above: Tensor) 
 
 def _without_slivers(mask: Tensor) -> Tensor:
     """Without what is narrow, from left to right; beyond the picture's edges there is nothing."""
-    narrower = -widened(-F.pad(mask, (SLIVER_PX, SLIVER_PX)), SLIVER_PX)
+    narrower = narrowed(F.pad(mask, (SLIVER_PX, SLIVER_PX)), SLIVER_PX)
     return widened(narrower[..., SLIVER_PX:-SLIVER_PX], SLIVER_PX)
 
 
