@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.masks import blurred, gaussian, grown, median, reduced, shrunk
+from training.masks import blurred, gaussian, grown, median, narrowed, reduced, shrunk, widened
 
 
 def square(side_px: int, start: int, end: int) -> torch.Tensor:
@@ -35,7 +35,17 @@ def test_masks_grow_and_shrink_by_whole_pixels_on_every_side(by_px: int) -> None
     assert torch.equal(shrunk(mask, by_px), square(40, 15 + by_px, 28 - by_px))
 
 
+@pytest.mark.parametrize("by_px", [1, 5])
+def test_masks_are_widened_and_narrowed_sideways_alone(by_px: int) -> None:
+    mask, columns = square(40, 15, 28), torch.zeros(2, 1, 1, 40)
+    columns[0, ..., 15 - by_px : 28 + by_px] = columns[1, ..., 15 + by_px : 28 - by_px] = 1
+    rows = mask.amax(3, keepdim=True)
+    assert torch.equal(widened(mask, by_px), rows * columns[:1])
+    assert torch.equal(narrowed(mask, by_px), rows * columns[1:])
+
+
 def test_a_mask_that_reaches_the_edge_stays_there() -> None:
+    assert torch.equal(narrowed(torch.ones(1, 1, 16, 16), 3), torch.ones(1, 1, 16, 16))
     assert torch.equal(shrunk(torch.ones(1, 1, 16, 16), 3), torch.ones(1, 1, 16, 16))
 
 
