@@ -17,7 +17,7 @@ from facadegen.torchscript import quiet
 from training import command, fit, refine, subjects
 
 NATIVE_PX = 64
-SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines")
+SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines", "paints")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_checkpoint_is_no_weights_file(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("subject", ["walls", "skylines", "rooflines"])
+@pytest.mark.parametrize("subject", ["walls", "skylines", "rooflines", "paints"])
 def test_weights_without_walls_are_told_in_one_line(
     subject: str,
     weights: Path,

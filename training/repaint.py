@@ -34,19 +34,20 @@ class Repaint(NamedTuple):
     exposure: Tensor
 
     @classmethod
-    def draw(cls, colored: Tensor, often: float) -> Self:
+    def draw(cls, colored: Tensor, often: float, random: torch.Generator | None = None) -> Self:
         """New colors in so many of all draws, and less light in half as many.
 
-        colored: (K, 1), 0 for classes that no color is asked of.
+        colored: (K, 1), 0 for classes that no color is asked of; random: where from, torch's own by default.
         """
-        repaint, expose = torch.rand(2).tolist()
-        chosen = (torch.rand(colored.shape) < CLASS_SHARE) & (colored > 0) & (repaint < often)
-        hue, saturation, brightness = torch.rand(3, len(colored))
+        repaint, expose = torch.rand(2, generator=random).tolist()
+        drawn = torch.rand(colored.shape, generator=random)
+        chosen = (drawn < CLASS_SHARE) & (colored > 0) & (repaint < often)
+        hue, saturation, brightness = torch.rand(3, len(colored), generator=random)
         saturation = MOST_SATURATION * saturation**1.5  # strong colors are rarer on buildings than pale ones
         brightness = LEAST_BRIGHTNESS + (1 - LEAST_BRIGHTNESS) * brightness
         hsv = torch.stack([hue, saturation, brightness], dim=1).tolist()
         colors = torch.tensor([colorsys.hsv_to_rgb(*each) for each in hsv])
-        exposure = LEAST_EXPOSURE ** torch.rand(1)
+        exposure = LEAST_EXPOSURE ** torch.rand(1, generator=random)
         return cls(chosen, colors, exposure if expose < often / 2 else torch.ones(1))
 
     def changed(self) -> Tensor:

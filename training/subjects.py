@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from facadegen.errors import TrainingError, UsageError
 from facadegen.palettes import LabelSet
 from training.colored_maps import ColoredMaps
+from training.paints import Paints
 from training.recipes import colored_classes
 from training.retouching import Retouching
 from training.rooflines import Rooflines
@@ -20,7 +21,7 @@ from training.surroundings import Scenes, Surroundings, large_maps
 from training.walls import Walls, maps_with_walls
 
 WALL_CLASS = "facade"
-RetouchingName = Literal["skies", "walls", "skylines", "rooflines"]
+RetouchingName = Literal["skies", "walls", "skylines", "rooflines", "paints"]
 
 
 class Subject(Protocol):
@@ -91,8 +92,9 @@ class Material:
             lambda split: maps_with_walls(self.data, split, self.label_set, wall),
             f"label maps with {WALL_CLASS}",
         )
-        chosen = Walls if name == "walls" else Skylines
-        return chosen(*walls, colored, wall)
+        of_walls: dict[str, Callable[..., Retouching]]
+        of_walls = {"walls": Walls, "skylines": Skylines, "paints": Paints}
+        return of_walls[name](*walls, colored, wall)
 
     def _colored(self) -> Tensor:
         return colored_classes(self.label_set)[:, 0]
