@@ -26,6 +26,9 @@ from facadegen.torchscript import quiet
 from training import checkpoint, command, export, fit, recipes
 from training.data import label_set_of
 from training.logbook import Logbook, read_metrics
+from training.networks.glazing import Glazing
+from training.networks.lean_unet import LeanUNet
+from training.networks.pix2pix_unet import Pix2PixUNet
 from training.pretrained import read_pretrained
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +86,7 @@ def short_ending(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_weights_load_and_run_as_the_tool_does_it(finished: Path) -> None:
     made = generator.load(finished, device="cpu", precision="fp32")
     assert made.card.native_size_px == 64 and made.card.training["steps"] == 3
+    assert made.card.context_px == LeanUNet.context_px + Glazing.reach_px, "the same in tiles"
     classes = np.ones((1, 70, 90), np.uint8)
     assert made.generate(classes, made.color_sets[:1]).shape == (1, 70, 90, 3)
     assert made.estimate_colors(np.full((50, 60, 3), 99, np.uint8)).shape == (12, 3)
@@ -189,6 +193,7 @@ def test_pix2pix_weights_come_from_the_same_command(
     assert run_fit(arguments(pairs_folder, out, **options)) == 0
     card = generator.load(out, device="cpu", precision="fp32").card
     assert card.stride == 256 and card.style == "none"
+    assert card.context_px == Pix2PixUNet.context_px, "the paper's generator has no panes of ours"
 
 
 def test_a_signal_stops_after_the_step_in_hand(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from facadegen.errors import OutputError, TrainingError
 from facadegen.torchscript import quiet
 from facadegen.weights import CARD_NAME, SUMS_NAME, checksum, read_card
+from training.networks.glazing import Glazing
 from training.networks.lean_unet import folded
 from training.networks.scripted import ScriptedGenerator
 
@@ -40,14 +41,19 @@ def export(
 ) -> None:
     """Save a generator, its parser and color sets as one TorchScript file with its card inside.
 
-    The file holds half-precision parameters. It is loaded again in a fresh process and compared with the
+    One that is told colors draws large shops and doors with panes, where it has such classes: so much further
+    than for the network alone a pixel can matter, by the card that is written. The file holds half-precision
+    parameters. It is loaded again in a fresh process and compared with the
     eager module before it takes its place; whatever was at `path` stays until then.
 
     Raises:
         TrainingError: the file cannot be written, or what comes back differs from what went in.
     """
     sets = color_sets.detach().clone()
-    module = ScriptedGenerator(folded(network), copy.deepcopy(parser), sets, card["native_size_px"])
+    glazing = Glazing.of(card["label_set"]["classes"]) if card["style"] == "colors" else None
+    reach_px = glazing.reach_px if glazing else 0
+    card = card | {"context_px": network.context_px + reach_px}  # type: ignore[operator]
+    module = ScriptedGenerator(folded(network), copy.deepcopy(parser), sets, card["native_size_px"], glazing)
     module = module.to("cpu").half().eval().requires_grad_(False)
     with quiet():
         scripted = torch.jit.script(module)

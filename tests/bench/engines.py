@@ -68,9 +68,13 @@ def _eager(source: Any) -> Iterator[Engine]:
         return
 
     def forward(classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:
-        return ((network(classes, colors, top, left) + 1) * 127.5 + 0.5).clamp(0, 255).to(torch.uint8)
+        return _as_bytes(network(classes, colors, top, left))
 
     yield _torch_engine("eager", "fp32", forward)
+
+
+def _as_bytes(pictures: Tensor) -> Tensor:
+    return ((pictures + 1) * 127.5 + 0.5).clamp(0, 255).to(torch.uint8)
 
 
 def _torch_engine(name: str, precision: str, forward: Callable[..., Tensor]) -> Engine:
@@ -97,15 +101,15 @@ def _first(inputs: Inputs) -> Inputs:
 
 
 class _Whole(nn.Module):
-    """The scripted generator without the place of a tile, which exporters cannot take."""
+    """The scripted generator without what exporters cannot take: the place of a tile, and panes, which no
+    shop is large enough for here."""
 
     def __init__(self, source: Any) -> None:
         super().__init__()
         self.source = source
 
     def forward(self, classes: Tensor, colors: Tensor) -> Tensor:
-        picture: Tensor = self.source(classes, colors, 0, 0)
-        return picture
+        return _as_bytes(self.source.network(classes, colors, 0, 0))
 
 
 def _export(source: Any, folder: Path, inputs: Inputs) -> Path:

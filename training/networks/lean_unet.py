@@ -177,7 +177,9 @@ class LeanUNet(nn.Module):
         self.head = nn.Conv2d(detail_width, 3 + 4, 3, 1, 1)
         nn.init.normal_(self.head.weight, std=0.01)
 
-    def paint(self, classes: Tensor, colors: Tensor, top: int, left: int) -> tuple[Tensor, Tensor]:
+    def paint(
+        self, classes: Tensor, colors: Tensor, top: int, left: int, drawn_as: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The network's input, (N, K + 4, H, W): one-hot classes, painted colors in -1..1, noise; and the
         colors that the picture starts from, float32 (N, 3, H / 2, W / 2).
 
@@ -211,17 +213,21 @@ class LeanUNet(nn.Module):
             period,
         )
         table[..., self.n_classes + 3] = self.noise[y, x]
+        if drawn_as is not None:
+            table[..., : self.n_classes] = F.embedding(drawn_as.long(), self.one_hot)
         # Looked up once more, not cut out: half-precision colors would be rounded.
         flat = F.embedding(row, (painted_colors * self.colored.float()).flatten(0, 1))
         return table.permute(0, 3, 1, 2), soften(F.avg_pool2d(flat.permute(0, 3, 1, 2), 2))
 
-    def forward(self, classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:
+    def forward(
+        self, classes: Tensor, colors: Tensor, top: int, left: int, drawn_as: Tensor | None = None
+    ) -> Tensor:
         """Pictures, float32 (N, 3, H, W), nominally in -1..1.
 
         classes: uint8 (N, H, W); colors: float (N, K, 3) in 0..1; top, left: where the map lies in its
-        picture, px.
+        picture, px; drawn_as: classes that pixels are drawn as, in the colors of their own, if not as those.
         """
-        painted, flat = self.paint(classes, colors, top, left)
+        painted, flat = self.paint(classes, colors, top, left, drawn_as)
         detail = self.detail(painted)
         x4 = self.down4(painted)
         x8 = self.down8(x4)

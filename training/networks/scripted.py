@@ -5,6 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from training.networks.glazing import Glazing
 from training.networks.parser import seen_colors
 from training.networks.resize import fitted
 
@@ -18,15 +19,22 @@ class ScriptedGenerator(nn.Module):
     color_sets: Tensor
 
     def __init__(
-        self, network: nn.Module, parser: nn.Module, color_sets: Tensor, parser_size_px: int
+        self,
+        network: nn.Module,
+        parser: nn.Module,
+        color_sets: Tensor,
+        parser_size_px: int,
+        glazing: Glazing | None = None,
     ) -> None:
         """color_sets: float (M, K, 3) in 0..1, without gaps.
 
         parser_size_px: photos are parsed at that size, squeezed to a square, as the parser was trained.
+        glazing: for networks that can draw classes as others.
         """
         super().__init__()
         self.network = network
         self.parser = parser
+        self.glazing = glazing
         self.register_buffer("color_sets", color_sets)
         self.parser_size_px: Final[int] = parser_size_px
         self.present_fraction: Final[float] = PRESENT_FRACTION
@@ -37,7 +45,10 @@ class ScriptedGenerator(nn.Module):
         classes: uint8 (N, H, W), H and W multiples of the stride; colors: float32 (N, K, 3) in 0..1; top,
         left: this tile's place in the whole picture, px.
         """
-        picture = self.network(classes, colors, top, left)
+        if self.glazing is None:
+            picture = self.network(classes, colors, top, left)
+        else:
+            picture = self.network(classes, colors, top, left, self.glazing(classes))
         # In place: the network's last layers cost memory traffic more than arithmetic.
         return picture.mul_(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
 
