@@ -85,6 +85,7 @@ def test_weights_come_out_that_differ_in_the_generator_alone(
     assert ("tolerance" in training) == (subject == "surroundings")
 
 
+@pytest.mark.parametrize("refined", ["surroundings", "walls", "paints"], indirect=True)  # draws of their own
 def test_a_stopped_run_goes_on_exactly(
     weights: Path,
     large_pairs: Path,
