@@ -41,10 +41,10 @@ def export(
 ) -> None:
     """Save a generator, its parser and color sets as one TorchScript file with its card inside.
 
-    One that is told colors draws large shops and doors with panes, where it has such classes: so much further
-    than for the network alone a pixel can matter, by the card that is written. The file holds half-precision
-    parameters. It is loaded again in a fresh process and compared with the
-    eager module before it takes its place; whatever was at `path` stays until then.
+    A generator that is told colors draws large shops and doors with panes, where it has such classes; the
+    context on the card that is written is so much more than the network's. The file holds half-precision
+    parameters. It is loaded again in a fresh process and compared with the eager module before it takes its
+    place; whatever was at `path` stays until then.
 
     Raises:
         TrainingError: the file cannot be written, or what comes back differs from what went in.
