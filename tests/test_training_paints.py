@@ -75,6 +75,13 @@ def test_what_is_far_off_is_not_shifted_all_the_way() -> None:
     assert float(shifted.min()) == pytest.approx(-MOST_SHIFT)
 
 
+def test_what_is_to_be_learnt_is_a_picture() -> None:
+    subject = paints(low=0.99, high=1.0)
+    (drawn,) = subject.maps.fixed(1)
+    wanted = subject.retouched(Painter(-OFF), drawn).picture
+    assert float(wanted.max()) == 1
+
+
 def test_sky_among_roofs_neither_shifts_walls_nor_is_shifted() -> None:
     subject = paints()
     (drawn,) = subject.maps.fixed(1)
