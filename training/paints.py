@@ -43,7 +43,7 @@ class Paints(WallRetouching):
     def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
         """With each class shifted to the color asked for."""
         picture = before(*drawn).clamp(-1, 1)
-        wanted = (picture + self._lacking(picture, drawn, picture)).clamp(-1, 1)
+        wanted = (picture + self._lacking(picture, self._without_sky(picture, drawn), drawn)).clamp(-1, 1)
         return Retouched(wanted, torch.ones_like(picture[:, :1]))
 
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
@@ -51,8 +51,8 @@ class Paints(WallRetouching):
         after each."""
 
         def lacking(picture: Tensor, drawn: ColoredMap) -> Fault:
-            where = self.colored[drawn.classes.long()][:, None]
-            return Fault(where, lambda made: self._lacking(made.clamp(-1, 1), drawn, picture))
+            classes = self._without_sky(picture, drawn)
+            return Fault(1 - self.is_open(drawn), lambda made: self._lacking(made, classes, drawn))
 
         levels = self.measured(before, after, on_seen, lacking)
         if levels is None:
@@ -60,15 +60,14 @@ class Paints(WallRetouching):
         was, now = levels
         return f"classes, in levels of 255 off the colors asked for: {was:.1f} before, {now:.1f} now"
 
-    def _lacking(self, made: Tensor, drawn: ColoredMap, picture: Tensor) -> Tensor:
-        """What each pixel's class lacks of its color on average in what is made, (1, 3, H, W).
-
-        picture: where sky among roofs is told from walls.
-        """
-        n_classes = drawn.colors.shape[1]
+    def _without_sky(self, picture: Tensor, drawn: ColoredMap) -> Tensor:
+        """The map's classes, (1, H, W), K where the picture has sky among roofs."""
         skyline = find_skyline(picture, self.is_wall(drawn), self.is_open(drawn), self.maps.native_size_px)
-        classes = drawn.classes.long().masked_fill(skyline.there[:, 0] > 0.5, n_classes)
-        means, areas = mean_class_colors(made, classes, n_classes)
+        return drawn.classes.long().masked_fill(skyline.there[:, 0] > 0.5, len(self.colored))
+
+    def _lacking(self, picture: Tensor, classes: Tensor, drawn: ColoredMap) -> Tensor:
+        """What each pixel's class lacks of its color on average, (1, 3, H, W); 0 where classes are K."""
+        means, areas = mean_class_colors(picture, classes, len(self.colored))
         shifts = (2 * drawn.colors - 1 - means) * (areas >= LEAST_AREA_PX) * self.colored[:, None]
         rows = F.pad(shifts.clamp(-MOST_SHIFT, MOST_SHIFT), (0, 0, 0, 1))
         return F.embedding(classes, rows[0]).permute(0, 3, 1, 2)
