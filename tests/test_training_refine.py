@@ -18,7 +18,7 @@ from facadegen.torchscript import quiet
 from training import command, export, fit, refine, subjects
 
 NATIVE_PX = 64
-SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines", "paints")
+SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines", "slants", "paints")
 
 
 @pytest.fixture(scope="module", autouse=True)

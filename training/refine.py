@@ -178,8 +178,8 @@ def refine(
         surroundings: what wide, blank surroundings are in large pictures, by what they are in small ones.
         skies: to leave hatching out of skies. walls: to leave foliage and stains out of blank walls.
         skylines: to have sky among roofs, in walls, in the color of the sky above. rooflines: to have
-        neighbors end in rooflines, below even skies. paints: to have classes in the colors asked for,
-        whichever these are.
+        neighbors end in rooflines, below even skies. slants: to leave slanted strokes out of balconies and
+        lintels. paints: to have classes in the colors asked for, whichever these are.
     steps
         How many steps to train.
     batch_size

@@ -17,11 +17,13 @@ from training.retouching import Retouching
 from training.rooflines import Rooflines
 from training.skies import Skies, maps_with_sky
 from training.skylines import Skylines
+from training.slants import Slants
 from training.surroundings import Scenes, Surroundings, large_maps
 from training.walls import Walls, maps_with_walls
 
 WALL_CLASS = "facade"
-RetouchingName = Literal["skies", "walls", "skylines", "rooflines", "paints"]
+STRAIGHT_CLASSES = (WALL_CLASS, "cornice", "pillar", "sill", "balcony", "molding")
+RetouchingName = Literal["skies", "walls", "skylines", "rooflines", "slants", "paints"]
 
 
 class Subject(Protocol):
@@ -92,6 +94,9 @@ class Material:
             lambda split: maps_with_walls(self.data, split, self.label_set, wall),
             f"label maps with {WALL_CLASS}",
         )
+        if name == "slants":
+            straight = [each.casefold() in STRAIGHT_CLASSES for each in self.label_set.classes]
+            return Slants(*walls, colored, torch.tensor(straight, dtype=torch.float32, device=self.device))
         of_walls: dict[str, Callable[..., Retouching]]
         of_walls = {"walls": Walls, "skylines": Skylines, "paints": Paints}
         return of_walls[name](*walls, colored, wall)
