@@ -56,8 +56,12 @@ class Retouching(ABC):
         """How far the pupil's picture of a map is from the one of `before`, retouched."""
         drawn = self.draw(number).to(self.colored.device)
         with torch.no_grad():
-            wanted, weight = self.retouched(before, drawn)
-        return ((leaky_clamp(pupil(*drawn)) - wanted).abs() * weight).mean()
+            to_learn = self.retouched(before, drawn)
+        return self.off(leaky_clamp(pupil(*drawn)), to_learn, drawn)
+
+    def off(self, made: Tensor, to_learn: Retouched, drawn: ColoredMap) -> Tensor:
+        """How far a picture (1, 3, H, W) of a map is from what is to be learnt of it, a number ()."""
+        return ((made - to_learn.picture).abs() * to_learn.weight).mean()
 
     @abstractmethod
     def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:

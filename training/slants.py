@@ -3,13 +3,17 @@
 Photos are taken from the left or from the right, and a generator that cannot know which settles on one: a
 dark leaf at the left end of a balcony, a hook from a lintel's middle to its right end. Of the same map
 mirrored, it makes the same faults at the other ends. So it learns from both: where lines of what it made run
-aslant and those of what it made mirrored, turned back, do not, the latter is to be learnt, beside all else as
-it was. Gables over windows are slanted both ways, and stay; of what is only half a gable, either the other
+aslant and those of what it made mirrored, turned back, do not, it is to be like the latter, beside all else
+as it was. Gables over windows are slanted both ways, and stay; of what is only half a gable, either the other
 half is added or this one goes.
+
+No two railings of the same map are alike to the pixel, and a mean of many is blurred. So what it is to be
+like counts from further away: the colors of cells, how much detail they have, and how much of it is aslant.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +23,25 @@ from training.colored_maps import ColoredMap
 from training.masks import gaussian, grown, shrunk, times_native
 from training.retouching import Fault, Retouched, Retouching
 
-SLANT_WEIGHT = 8.0  # of what is to be straight, beside what is to stay as it is
+CELL_WEIGHT = 12.0  # of what is to be straight, beside what is to stay as it is
+SLANT_WEIGHT = 2.0  # of how much is aslant, beside colors and detail
 
+# px of pictures of about the size that the generator was trained at, but for the border's.
 BORDER_PX = 2  # of straight classes, where the steps from one class to the next say nothing
 AROUND_PX = 3  # standard deviation of the place in which lines are told by
+CELL_PX = 4  # side of what colors and detail are told by
 # How much more aslant lines are than those of the mirrored picture at least, of pictures in -1..1.
-LEAST_SLANT, LEAST_TIMES = 1e-4, 1.5
+LEAST_SLANT, LEAST_TIMES = 1.5e-4, 1.5
+LITTLE_SLANT = 1e-6  # what differs by no more makes no difference
 GROWTH_PX = 2  # how far beyond that is to be straight
+
+
+class Look(NamedTuple):
+    """A picture from further away. colors, detail: (1, 3, h, w), of cells; slant: (1, 1, h', w')."""
+
+    colors: Tensor
+    detail: Tensor
+    slant: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,28 +57,57 @@ class Slants(Retouching):
     title = "learning straight lines"
 
     def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
-        """With what is aslant as it is in the mirrored picture; it counts more than all else."""
-        picture = before(*drawn).clamp(-1, 1)
-        wanted, changed = self._straightened(before, picture, drawn)
-        return Retouched(wanted, 1 + SLANT_WEIGHT * changed)
+        """With what is aslant as it is in the mirrored picture, where no pixel has weight."""
+        wanted, changed = self._straightened(before, before(*drawn).clamp(-1, 1), drawn)
+        return Retouched(wanted, 1 - changed)
+
+    def off(self, made: Tensor, to_learn: Retouched, drawn: ColoredMap) -> Tensor:
+        """How far a picture (1, 3, H, W) is from what is to be learnt: pixel by pixel where these have
+        weight, from further away where they have none, a number ()."""
+        shown, wanted = (self._look(x, drawn) for x in (made, to_learn.picture))
+        cells, places = (
+            F.interpolate(1 - to_learn.weight, x.shape[2:], mode="area") for x in (shown.colors, shown.slant)
+        )
+        like = (shown.colors - wanted.colors).abs() + (shown.detail - wanted.detail).abs()
+        more_aslant = (shown.slant - wanted.slant).clamp(min=0)
+        learnt = (like * cells).mean() + SLANT_WEIGHT * (more_aslant * places).mean()
+        return super().off(made, to_learn, drawn) + CELL_WEIGHT * learnt
 
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
-        """How far both are from straight lines, in maps held out; `on_seen(done, total)` after each."""
+        """How much is aslant in both, in maps held out; `on_seen(done, total)` after each."""
 
         def aslant(picture: Tensor, drawn: ColoredMap) -> Fault:
-            wanted, changed = self._straightened(before, picture, drawn)
-            return Fault(changed, lambda made: made - wanted)
+            _, changed = self._straightened(before, picture, drawn)
+            place = self._straight(drawn)
+            times = times_native(picture, self.maps.native_size_px)
+
+            def of(made: Tensor) -> Tensor:
+                return F.interpolate(slants(made, place, times).sqrt(), made.shape[2:])
+
+            return Fault(changed, of)
 
         levels = self.measured(before, after, on_seen, aslant)
         if levels is None:
             return "nothing that is aslant in the label maps held out"
         was, now = levels
-        return f"what is aslant, in levels of 255 off straight lines: {was:.1f} before, {now:.1f} now"
+        return f"what is aslant, in levels of 255 from pixel to pixel: {was:.1f} before, {now:.1f} now"
 
     def _straightened(self, before: nn.Module, picture: Tensor, drawn: ColoredMap) -> tuple[Tensor, Tensor]:
         mirrored = before(*drawn._replace(classes=drawn.classes.flip(2))).clamp(-1, 1).flip(3)
-        straight = self.straight[drawn.classes.long()][:, None]
-        return straightened(picture, mirrored, straight, self.maps.native_size_px)
+        return straightened(picture, mirrored, self._straight(drawn), self.maps.native_size_px)
+
+    def _look(self, picture: Tensor, drawn: ColoredMap) -> Look:
+        times = times_native(picture, self.maps.native_size_px)
+        size = picture.shape[2:]
+        cells = [side // (CELL_PX * times) for side in size]
+        colors = F.interpolate(picture, cells, mode="area")
+        detail = (picture - F.interpolate(colors, size, mode="bilinear")).abs()
+        slant = (slants(picture, self._straight(drawn), times) + LITTLE_SLANT).sqrt()
+        return Look(colors, F.interpolate(detail, cells, mode="area"), slant)
+
+    def _straight(self, drawn: ColoredMap) -> Tensor:
+        """1 for what is built of straight lines, (1, 1, H, W)."""
+        return self.straight[drawn.classes.long()][:, None]
 
 
 def straightened(
@@ -75,22 +120,25 @@ def straightened(
     1 for what is built of straight lines.
     """
     times = times_native(picture, native_size_px)
-    inner = shrunk(straight, BORDER_PX)
-    here, there = (slants(x, inner, AROUND_PX * times) for x in (picture, mirrored))
+    here, there = (slants(x, straight, times) for x in (picture, mirrored))
     aslant = (here - LEAST_TIMES * there > LEAST_SLANT).to(picture)
-    changed = gaussian(grown(aslant, GROWTH_PX * times), times) * straight
+    changed = F.interpolate(grown(aslant, GROWTH_PX), picture.shape[2:], mode="bilinear")
+    changed = F.avg_pool2d(changed, 2 * times + 1, 1, times, count_include_pad=False) * straight
     return torch.lerp(picture, mirrored, changed), changed
 
 
-def slants(pictures: Tensor, mask: Tensor, deviation_px: int) -> Tensor:
-    """How much lines of pictures (N, 3, H, W) run one way aslant around each pixel, (N, 1, H, W): 0 where
-    they are level or upright, or as much of them runs the other way.
+def slants(pictures: Tensor, straight: Tensor, times: int) -> Tensor:
+    """How much lines of pictures (N, 3, H, W) run one way aslant around each place, (N, 1, H // times,
+    W // times): 0 where they are level or upright, or as much of them runs the other way.
 
     The structure tensor's off-diagonal element (Bigün, Granlund 1987, "Optimal orientation detection of
-    linear symmetry"), in a Gaussian window of that standard deviation, of what the mask (N, 1, H, W) has.
+    linear symmetry"), in a Gaussian window, of what is built of straight lines, 1 in (N, 1, H, W), alone.
     """
     light = F.pad(pictures.mean(1, keepdim=True), (4, 4, 4, 4), mode="replicate")
     light = gaussian(light, 1)[..., 3:-3, 3:-3]  # beyond its edges it takes zeros for granted
     across = (light[..., 1:-1, 2:] - light[..., 1:-1, :-2]) / 2
     down = (light[..., 2:, 1:-1] - light[..., :-2, 1:-1]) / 2
-    return gaussian(across * down * mask, deviation_px).abs()
+    both = across * down * shrunk(straight, BORDER_PX)
+    return gaussian(
+        F.interpolate(both, [side // times for side in both.shape[2:]], mode="area"), AROUND_PX
+    ).abs()

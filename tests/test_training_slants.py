@@ -1,0 +1,133 @@
+"""Slants: what is aslant in a picture, and not in that of the mirrored map, is to be like the latter."""
+
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from facadegen.palettes import FACADES
+from training.colored_maps import ColoredMaps
+from training.recipes import colored_classes
+from training.slants import BORDER_PX, Slants, slants, straightened
+
+COLORED = colored_classes(FACADES)[:, 0]
+WALL, WINDOW, BALCONY = (FACADES.index_of(name) for name in ("facade", "window", "balcony"))
+STRAIGHT = torch.zeros(len(COLORED)).index_fill(0, torch.tensor([WALL, BALCONY]), 1)
+SIDE_PX = 128
+STROKE = (slice(None), slice(None), slice(40, 60), slice(8, 28))  # at the left, none at the right
+
+
+def stroke() -> Tensor:
+    """A slanted line of 3 px, dark on grey, (1, 3, H, W)."""
+    picture = torch.zeros(1, 3, SIDE_PX, SIDE_PX)
+    for row in range(20):
+        picture[:, :, 40 + row, 8 + row : 11 + row] = -0.6
+    return picture
+
+
+class Painter(nn.Module):
+    """Paints a slanted line at the left of any map, so strong, and levels and posts all over it."""
+
+    def __init__(self, strength: float = 1.0) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        picture = self.strength * stroke()
+        for first in (7, 8):  # the same once mirrored
+            picture[:, :, first::16] += 0.2
+            picture[:, :, :, first::16] += 0.2
+        return picture
+
+
+def subject() -> Slants:
+    classes = torch.full((SIDE_PX, SIDE_PX), WALL, dtype=torch.uint8)
+    classes[30:70, 4:60] = BALCONY
+    sets = torch.full((1, len(COLORED), 3), 0.5)
+    maps = ColoredMaps([classes], sets, SIDE_PX)
+    return Slants(maps, maps, COLORED, STRAIGHT)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["level", "upright"])
+def test_lines_along_the_picture_are_not_aslant(turned: bool) -> None:
+    picture = torch.zeros(1, 3, 64, 64)
+    picture[:, :, 20:23] = 0.8
+    picture = picture.mT if turned else picture
+    assert float(slants(picture, torch.ones(1, 1, 64, 64), 1).max()) < 1e-8
+
+
+def test_slanted_lines_are_those_of_either_way_and_gables_even_out() -> None:
+    whole = torch.ones(1, 1, SIDE_PX, SIDE_PX)
+    one_way, other_way = (slants(x, whole, 1) for x in (stroke(), stroke().flip(3)))
+    assert float(one_way[0, 0, 50, 19]) > 1e-3
+    torch.testing.assert_close(one_way, other_way.flip(3))
+    half = stroke().roll(SIDE_PX // 2 - 28, 3)  # it ends where the other half begins
+    gable = torch.minimum(half, half.flip(3))
+    middle = (0, 0, 25, SIDE_PX // 4)
+    assert float(slants(gable, whole, 2)[middle]) < 0.2 * float(slants(half, whole, 2)[middle])
+
+
+def test_nothing_is_aslant_at_the_edges_of_a_light_picture() -> None:
+    assert float(slants(torch.ones(1, 3, 64, 64), torch.ones(1, 1, 64, 64), 1).max()) == 0
+
+
+def test_what_the_mirrored_picture_has_straight_is_taken_from_it() -> None:
+    straight = torch.ones(1, 1, SIDE_PX, SIDE_PX)
+    plain = torch.full_like(stroke(), 0.1)
+    wanted, changed = straightened(stroke(), plain, straight, SIDE_PX)
+    line = stroke() < 0
+    line[:, :, :44] = line[:, :, 56:] = False  # its ends fade out
+    torch.testing.assert_close(wanted[line], plain[line], atol=0.01, rtol=0)
+    away = (slice(None), slice(None), slice(None), slice(64, None))
+    assert torch.equal(wanted[away], stroke()[away]) and float(changed[away].max()) == 0
+
+
+def test_strokes_that_both_have_stay() -> None:
+    straight = torch.ones(1, 1, SIDE_PX, SIDE_PX)
+    wanted, changed = straightened(stroke(), 1.2 * stroke(), straight, SIDE_PX)
+    assert torch.equal(wanted, stroke()) and float(changed.max()) == 0
+
+
+def test_the_mirrored_pictures_own_strokes_are_not_taken_over() -> None:
+    straight = torch.ones(1, 1, SIDE_PX, SIDE_PX)
+    wanted, _ = straightened(torch.zeros_like(stroke()), stroke(), straight, SIDE_PX)
+    assert float(wanted.abs().max()) == 0
+
+
+def test_what_is_not_built_of_straight_lines_stays() -> None:
+    curved = torch.zeros(1, 1, SIDE_PX, SIDE_PX)
+    plain = torch.zeros_like(stroke())
+    assert torch.equal(straightened(stroke(), plain, curved, SIDE_PX)[0], stroke())
+    # Nor is it aslant beside them, however much it is off the line of a class's edge.
+    near = curved.clone()
+    near[..., 11 + 20 + BORDER_PX :] = 1
+    assert torch.equal(straightened(stroke(), plain, near, SIDE_PX)[0], stroke())
+
+
+def test_a_leaf_at_one_end_of_a_balcony_goes() -> None:
+    lesson = subject()
+    (drawn,) = lesson.maps.fixed(1)
+    wanted, weight = lesson.retouched(Painter(), drawn)
+    clean = Painter(0)(*drawn)
+    faint = (wanted - clean)[STROKE].abs().mean() / (Painter()(*drawn) - clean)[STROKE].abs().mean()
+    assert float(faint) < 0.1
+    assert float(weight[..., :64].min()) == pytest.approx(0)
+    assert float(weight[..., 64:].min()) == 1
+
+
+def test_a_generator_without_slants_has_learnt_it() -> None:
+    for number in range(4):
+        losses = [float(subject().loss(Painter(strength), Painter(), number)) for strength in (1.0, 0.0)]
+        assert losses[0] > 1.5 * losses[1]
+
+
+def test_how_far_lines_are_off_is_told_before_and_after() -> None:
+    told = subject().outcome(Painter(), Painter(0), lambda done, total: None)
+    found = re.fullmatch(r"what is aslant, in levels of 255 from pixel to pixel: (.+) before, 0\.0 now", told)
+    assert found and float(found[1]) > 3
+
+
+def test_nothing_aslant_is_told() -> None:
+    told = subject().outcome(Painter(0), Painter(0), lambda done, total: None)
+    assert told == "nothing that is aslant in the label maps held out"
