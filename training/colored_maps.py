@@ -52,11 +52,12 @@ class ColoredMaps:
         classes = classes.flip(1) if flip < 0.5 else classes
         return self._colored(classes, colors, self.native_size_px * MOST_SIZE ** (size * size), top, left)
 
-    def fixed(self, most: int) -> list[ColoredMap]:
-        """So many maps, small, and their colors, both spread over all there are; always the same."""
+    def fixed(self, most: int, size: float = 1.0) -> list[ColoredMap]:
+        """So many maps, that many times as large as those that the generator was trained at, and their
+        colors, both spread over all there are; always the same."""
         start = torch.tensor(0)
         return [
-            self._colored(classes, colors, self.native_size_px, start, start)
+            self._colored(classes, colors, size * self.native_size_px, start, start)
             for classes, colors in spread_both(self.classes, self.color_sets, most)
         ]
 

@@ -5,7 +5,8 @@ dark leaf at the left end of a balcony, a hook from a lintel's middle to its rig
 mirrored, it makes the same faults at the other ends. So it learns from both: where lines of what it made run
 aslant and those of what it made mirrored, turned back, do not, it is to be like the latter, beside all else
 as it was. Gables over windows are slanted both ways, and stay; of what is only half a gable, either the other
-half is added or this one goes.
+half is added or this one goes. In pictures as small as those that it was trained at such strokes are a few
+pixels of many, and to leave them out costs more than it mends: these are to stay as they are.
 
 No two railings of the same map are alike to the pixel, and a mean of many is blurred. So what it is to be
 like counts from further away: the colors of cells, how much detail they have, and how much of it is aslant.
@@ -23,6 +24,7 @@ from training.colored_maps import ColoredMap
 from training.masks import gaussian, grown, shrunk, times_native
 from training.retouching import Fault, Retouched, Retouching
 
+LARGE = 2  # times as large as those that the generator was trained at are pictures to learn from, or larger
 CELL_WEIGHT = 12.0  # of what is to be straight, beside what is to stay as it is
 SLANT_WEIGHT = 2.0  # of how much is aslant, beside colors and detail
 
@@ -57,13 +59,19 @@ class Slants(Retouching):
     title = "learning straight lines"
 
     def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
-        """With what is aslant as it is in the mirrored picture, where no pixel has weight."""
-        wanted, changed = self._straightened(before, before(*drawn).clamp(-1, 1), drawn)
+        """With what is aslant in a large picture as it is in the mirrored one, where no pixel has weight."""
+        picture = before(*drawn).clamp(-1, 1)
+        if times_native(picture, self.maps.native_size_px) < LARGE:
+            return Retouched(picture, torch.ones_like(picture[:, :1]))
+        wanted, changed = self._straightened(before, picture, drawn)
         return Retouched(wanted, 1 - changed)
 
     def off(self, made: Tensor, to_learn: Retouched, drawn: ColoredMap) -> Tensor:
         """How far a picture (1, 3, H, W) is from what is to be learnt: pixel by pixel where these have
         weight, from further away where they have none, a number ()."""
+        kept = super().off(made, to_learn, drawn)
+        if to_learn.weight.min() == 1:
+            return kept
         shown, wanted = (self._look(x, drawn) for x in (made, to_learn.picture))
         cells, places = (
             F.interpolate(1 - to_learn.weight, x.shape[2:], mode="area") for x in (shown.colors, shown.slant)
@@ -71,7 +79,7 @@ class Slants(Retouching):
         like = (shown.colors - wanted.colors).abs() + (shown.detail - wanted.detail).abs()
         more_aslant = (shown.slant - wanted.slant).clamp(min=0)
         learnt = (like * cells).mean() + SLANT_WEIGHT * (more_aslant * places).mean()
-        return super().off(made, to_learn, drawn) + CELL_WEIGHT * learnt
+        return kept + CELL_WEIGHT * learnt
 
     def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
         """How much is aslant in both, in maps held out; `on_seen(done, total)` after each."""
@@ -86,7 +94,7 @@ class Slants(Retouching):
 
             return Fault(changed, of)
 
-        levels = self.measured(before, after, on_seen, aslant)
+        levels = self.measured(before, after, on_seen, aslant, LARGE)
         if levels is None:
             return "nothing that is aslant in the label maps held out"
         was, now = levels
