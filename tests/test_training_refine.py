@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from facadegen import generator, labels
 from facadegen.palettes import FACADES
 from facadegen.torchscript import quiet
 from training import command, export, fit, refine, subjects
+from training.slants import Slants
 
 NATIVE_PX = 64
 SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines", "slants", "paints")
@@ -194,7 +196,18 @@ def test_a_checkpoint_is_no_weights_file(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("subject", ["walls", "skylines", "rooflines", "paints"])
+def test_straight_lines_are_those_of_walls_and_what_is_built_onto_them(large_pairs: Path) -> None:
+    names = tuple(name.upper() for name in FACADES.classes)
+    label_set = replace(FACADES, classes=names)
+    sets = torch.zeros(1, len(names), 3)
+    material = subjects.Material(label_set, sets, NATIVE_PX, (large_pairs,), 0, torch.device("cpu"))
+    learnt = material.retouching("slants")
+    assert isinstance(learnt, Slants)
+    straight = {name for name, yes in zip(names, learnt.straight, strict=True) if yes}
+    assert straight == {"FACADE", "CORNICE", "PILLAR", "SILL", "BALCONY", "MOLDING"}
+
+
+@pytest.mark.parametrize("subject", ["walls", "skylines", "rooflines", "slants", "paints"])
 def test_weights_without_walls_are_told_in_one_line(
     subject: str,
     weights: Path,

@@ -5,17 +5,19 @@ import re
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facadegen.palettes import FACADES
 from training.colored_maps import ColoredMaps
 from training.recipes import colored_classes
 from training.retouching import Retouched
-from training.slants import BORDER_PX, Slants, slants, straightened
+from training.slants import BORDER_PX, LARGE, Slants, slants, straightened
 
 COLORED = colored_classes(FACADES)[:, 0]
 WALL, WINDOW, BALCONY = (FACADES.index_of(name) for name in ("facade", "window", "balcony"))
 STRAIGHT = torch.zeros(len(COLORED)).index_fill(0, torch.tensor([WALL, BALCONY]), 1)
 SIDE_PX = 128
+NATIVE_PX = SIDE_PX // LARGE
 STROKE = (slice(None), slice(None), slice(40, 60), slice(8, 28))  # at the left, none at the right
 
 
@@ -39,14 +41,14 @@ class Painter(nn.Module):
         for first in (7, 8):  # the same once mirrored
             picture[:, :, first::16] += 0.2
             picture[:, :, :, first::16] += 0.2
-        return picture
+        return F.interpolate(picture, classes.shape[1:], mode="bilinear")
 
 
 def subject() -> Slants:
     classes = torch.full((SIDE_PX, SIDE_PX), WALL, dtype=torch.uint8)
     classes[30:70, 4:60] = BALCONY
     sets = torch.full((1, len(COLORED), 3), 0.5)
-    maps = ColoredMaps([classes], sets, SIDE_PX)
+    maps = ColoredMaps([classes], sets, NATIVE_PX)
     return Slants(maps, maps, COLORED, STRAIGHT)
 
 
@@ -110,7 +112,7 @@ def test_what_is_not_built_of_straight_lines_stays() -> None:
 
 def test_a_leaf_at_one_end_of_a_balcony_goes() -> None:
     lesson = subject()
-    (drawn,) = lesson.maps.fixed(1)
+    (drawn,) = lesson.maps.fixed(1, LARGE)
     wanted, weight = lesson.retouched(Painter(), drawn)
     clean = Painter(0)(*drawn)
     faint = (wanted - clean)[STROKE].abs().mean() / (Painter()(*drawn) - clean)[STROKE].abs().mean()
@@ -121,7 +123,7 @@ def test_a_leaf_at_one_end_of_a_balcony_goes() -> None:
 
 def test_what_is_to_be_straight_is_told_from_further_away() -> None:
     lesson = subject()
-    (drawn,) = lesson.maps.fixed(1)
+    (drawn,) = lesson.maps.fixed(1, LARGE)
     striped = torch.tensor([0.3, -0.3]).repeat(SIDE_PX // 2).expand(1, 3, SIDE_PX, SIDE_PX)
     plain, aslant = torch.zeros_like(striped), striped + stroke()
 
@@ -135,9 +137,22 @@ def test_what_is_to_be_straight_is_told_from_further_away() -> None:
 
 
 def test_a_generator_without_slants_has_learnt_it() -> None:
-    for number in range(4):
-        losses = [float(subject().loss(Painter(strength), Painter(), number)) for strength in (1.0, 0.0)]
+    lesson = subject()
+    sizes = [lesson.draw(number).classes.shape[2] for number in range(40)]
+    large = [number for number, size in enumerate(sizes) if size == SIDE_PX]
+    assert 4 < len(large) < 36
+    for number in large[:4]:
+        losses = [float(lesson.loss(Painter(strength), Painter(), number)) for strength in (1.0, 0.0)]
         assert losses[0] > 1.5 * losses[1]
+
+
+def test_small_pictures_stay_as_they_are() -> None:
+    lesson = subject()
+    (drawn,) = lesson.maps.fixed(1)
+    wanted, weight = lesson.retouched(Painter(), drawn)
+    assert torch.equal(wanted, Painter()(*drawn)) and (weight == 1).all()
+    number = next(number for number in range(40) if lesson.draw(number).classes.shape[2] == NATIVE_PX)
+    assert float(lesson.loss(Painter(), Painter(), number)) == 0
 
 
 def test_how_far_lines_are_off_is_told_before_and_after() -> None:

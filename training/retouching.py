@@ -81,8 +81,8 @@ class Retouching(ABC):
         size: float = 1.0,
     ) -> tuple[float, float] | None:
         """The mean fault of both, in levels of 255, where `look` finds it in what `before` makes of maps held
-        out, at so many times the size that it was trained at; None where it finds none. `on_seen(done, total)`
-        is called after each map."""
+        out, so many times as large as those it was trained at; None where it finds none. `on_seen(done,
+        total)` is called after each map."""
         held_out = self.held_out.fixed(MEASURED_MAPS, size)
         sums, area = torch.zeros(2), 0.0
         for done, drawn in enumerate(held_out, 1):
