@@ -41,3 +41,4 @@ def test_fixed_maps_are_small_and_each_in_colors_of_its_own() -> None:
     fixed = found.fixed(5)
     assert len(fixed) == 2 and not torch.equal(fixed[0].colors, fixed[1].colors)
     assert all(max(shown.classes.shape) == SIDE_PX // 2 for shown in fixed)
+    assert all(max(shown.classes.shape) == SIDE_PX for shown in found.fixed(5, 2.0))

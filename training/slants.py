@@ -48,7 +48,7 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Slants(Retouching):
-    """The subject of a refinement: straight lines, in pictures of which most are small.
+    """The subject of a refinement: straight lines in large pictures, and small ones as they are.
 
     straight: (K,), 1 for the classes that are built of such, on the device to work on.
     """
