@@ -30,18 +30,23 @@ def stroke() -> Tensor:
 
 
 class Painter(nn.Module):
-    """Paints a slanted line at the left of any map, so strong, and levels and posts all over it."""
+    """Paints a slanted line at the left of any map, so strong, levels and posts all over it, and balconies
+    lighter."""
 
     def __init__(self, strength: float = 1.0) -> None:
         super().__init__()
         self.strength = strength
+        self.widths_px: set[int] = set()
 
     def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
         picture = self.strength * stroke()
         for first in (7, 8):  # the same once mirrored
             picture[:, :, first::16] += 0.2
             picture[:, :, :, first::16] += 0.2
-        return F.interpolate(picture, classes.shape[1:], mode="bilinear")
+        self.widths_px.add(classes.shape[2])
+        return (
+            F.interpolate(picture, classes.shape[1:], mode="bilinear") + 0.3 * (classes == BALCONY)[:, None]
+        )
 
 
 def subject() -> Slants:
@@ -104,6 +109,10 @@ def test_what_is_not_built_of_straight_lines_stays() -> None:
     curved = torch.zeros(1, 1, SIDE_PX, SIDE_PX)
     plain = torch.zeros_like(stroke())
     assert torch.equal(straightened(stroke(), plain, curved, SIDE_PX)[0], stroke())
+    window = torch.ones_like(curved)
+    window[..., 44:56, 14:24] = 0
+    wanted, changed = straightened(stroke(), plain, window, SIDE_PX)
+    assert float(changed.max()) > 0.9 and torch.equal(wanted[..., 44:56, 14:24], stroke()[..., 44:56, 14:24])
     # Nor is it aslant beside them, however much it is off the line of a class's edge.
     near = curved.clone()
     near[..., 11 + 20 + BORDER_PX :] = 1
@@ -136,6 +145,33 @@ def test_what_is_to_be_straight_is_told_from_further_away() -> None:
     assert off(aslant, 0) > 0.02 > 1e-6 > off(striped, 0)
 
 
+def test_what_runs_aslant_is_told_though_colors_and_detail_are_alike() -> None:
+    lesson = subject()
+    (drawn,) = lesson.maps.fixed(1, LARGE)
+    column = torch.arange(SIDE_PX)
+    upright, aslant = (
+        (0.4 * torch.sin((column + turn * column[:, None]) * torch.pi / 4)).expand(1, 3, -1, -1)
+        for turn in (0, 1)
+    )
+    nowhere = torch.zeros_like(stroke()[:, :1])
+
+    def off(made: Tensor, wanted: Tensor) -> float:
+        return float(lesson.off(made, Retouched(wanted, nowhere), drawn))
+
+    assert off(aslant, upright) > 4 * off(upright, aslant)  # to be less aslant is no fault
+
+
+def test_what_stays_counts_beside_what_is_to_be_straight() -> None:
+    lesson = subject()
+    (drawn,) = lesson.maps.fixed(1, LARGE)
+    weight = torch.ones_like(stroke()[:, :1])
+    weight[..., : SIDE_PX // 2] = 0
+    made = torch.zeros_like(stroke())
+    made[..., SIDE_PX // 2 + 16 :] = 0.1
+    off = float(lesson.off(made, Retouched(torch.zeros_like(made), weight), drawn))
+    assert off == pytest.approx(float(made.mean()), rel=1e-3)
+
+
 def test_a_generator_without_slants_has_learnt_it() -> None:
     lesson = subject()
     sizes = [lesson.draw(number).classes.shape[2] for number in range(40)]
@@ -156,7 +192,9 @@ def test_small_pictures_stay_as_they_are() -> None:
 
 
 def test_how_far_lines_are_off_is_told_before_and_after() -> None:
-    told = subject().outcome(Painter(), Painter(0), lambda done, total: None)
+    painter = Painter()
+    told = subject().outcome(painter, Painter(0), lambda done, total: None)
+    assert painter.widths_px == {SIDE_PX}  # large pictures alone
     found = re.fullmatch(r"what is aslant, in levels of 255 from pixel to pixel: (.+) before, (.+) now", told)
     assert found and float(found[2]) < 0.3 * float(found[1])
 
