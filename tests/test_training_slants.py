@@ -119,6 +119,14 @@ def test_what_is_not_built_of_straight_lines_stays() -> None:
     assert torch.equal(straightened(stroke(), plain, near, SIDE_PX)[0], stroke())
 
 
+def test_a_slanted_edge_of_a_class_is_the_maps_own() -> None:
+    column = torch.arange(SIDE_PX)
+    roof = (column < column[:, None]).float()[None, None]
+    picture = (-0.2 * roof).expand(1, 3, -1, -1)
+    wanted, _ = straightened(picture, torch.zeros_like(picture), 1 - roof, SIDE_PX)
+    assert torch.equal(wanted, picture)
+
+
 def test_a_leaf_at_one_end_of_a_balcony_goes() -> None:
     lesson = subject()
     (drawn,) = lesson.maps.fixed(1, LARGE)
