@@ -123,8 +123,8 @@ def test_a_slanted_edge_of_a_class_is_the_maps_own() -> None:
     column = torch.arange(SIDE_PX)
     roof = (column < column[:, None]).float()[None, None]
     picture = (-0.2 * roof).expand(1, 3, -1, -1)
-    wanted, _ = straightened(picture, torch.zeros_like(picture), 1 - roof, SIDE_PX)
-    assert torch.equal(wanted, picture)
+    _, changed = straightened(picture, torch.zeros_like(picture), 1 - roof, SIDE_PX)
+    assert float(changed.max()) == 0
 
 
 def test_a_leaf_at_one_end_of_a_balcony_goes() -> None:
