@@ -14,7 +14,7 @@ from training.retouching import Retouched
 from training.slants import BORDER_PX, LARGE, Slants, slants, straightened
 
 COLORED = colored_classes(FACADES)[:, 0]
-WALL, WINDOW, BALCONY = (FACADES.index_of(name) for name in ("facade", "window", "balcony"))
+WALL, BALCONY = (FACADES.index_of(name) for name in ("facade", "balcony"))
 STRAIGHT = torch.zeros(len(COLORED)).index_fill(0, torch.tensor([WALL, BALCONY]), 1)
 SIDE_PX = 128
 NATIVE_PX = SIDE_PX // LARGE

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.colored_maps import ColoredMap
-from training.masks import gaussian, grown, shrunk, times_native
+from training.masks import gaussian, grown, reduced, shrunk, times_native
 from training.retouching import Fault, Retouched, Retouching
 
 LARGE = 2  # times as large as those that the generator was trained at are pictures to learn from, or larger
@@ -86,13 +86,9 @@ class Slants(Retouching):
 
         def aslant(picture: Tensor, drawn: ColoredMap) -> Fault:
             _, changed = self._straightened(before, picture, drawn)
-            place = self._straight(drawn)
-            times = times_native(picture, self.maps.native_size_px)
-
-            def of(made: Tensor) -> Tensor:
-                return F.interpolate(slants(made, place, times).sqrt(), made.shape[2:])
-
-            return Fault(changed, of)
+            return Fault(
+                changed, lambda made: F.interpolate(self._slants(made, drawn).sqrt(), made.shape[2:])
+            )
 
         levels = self.measured(before, after, on_seen, aslant, LARGE)
         if levels is None:
@@ -105,13 +101,15 @@ class Slants(Retouching):
         return straightened(picture, mirrored, self._straight(drawn), self.maps.native_size_px)
 
     def _look(self, picture: Tensor, drawn: ColoredMap) -> Look:
-        times = times_native(picture, self.maps.native_size_px)
-        size = picture.shape[2:]
-        cells = [side // (CELL_PX * times) for side in size]
-        colors = F.interpolate(picture, cells, mode="area")
-        detail = (picture - F.interpolate(colors, size, mode="bilinear")).abs()
-        slant = (slants(picture, self._straight(drawn), times) + LITTLE_SLANT).sqrt()
-        return Look(colors, F.interpolate(detail, cells, mode="area"), slant)
+        cell_px = CELL_PX * times_native(picture, self.maps.native_size_px)
+        (colors,) = reduced(cell_px, picture)
+        off_colors = (picture - F.interpolate(colors, picture.shape[2:], mode="bilinear")).abs()
+        (detail,) = reduced(cell_px, off_colors)
+        slant = (self._slants(picture, drawn) + LITTLE_SLANT).sqrt()
+        return Look(colors, detail, slant)
+
+    def _slants(self, picture: Tensor, drawn: ColoredMap) -> Tensor:
+        return slants(picture, self._straight(drawn), times_native(picture, self.maps.native_size_px))
 
     def _straight(self, drawn: ColoredMap) -> Tensor:
         """1 for what is built of straight lines, (1, 1, H, W)."""
@@ -146,7 +144,5 @@ def slants(pictures: Tensor, straight: Tensor, times: int) -> Tensor:
     light = gaussian(light, 1)[..., 3:-3, 3:-3]  # beyond its edges it takes zeros for granted
     across = (light[..., 1:-1, 2:] - light[..., 1:-1, :-2]) / 2
     down = (light[..., 2:, 1:-1] - light[..., :-2, 1:-1]) / 2
-    both = across * down * shrunk(straight, BORDER_PX)
-    return gaussian(
-        F.interpolate(both, [side // times for side in both.shape[2:]], mode="area"), AROUND_PX
-    ).abs()
+    (both,) = reduced(times, across * down * shrunk(straight, BORDER_PX))
+    return gaussian(both, AROUND_PX).abs()
