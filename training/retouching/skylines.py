@@ -7,17 +7,27 @@ in the color of the sky straight above, blended by how much of its color each pi
 "Blue Screen Matting", its solution for greys); all else as it was.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.colored_maps import ColoredMap
-from training.masks import blurred, gaussian, grown, median, narrowed, reduced, shrunk, times_native, widened
-from training.retouching import Fault, Retouched, WallRetouching
+from training.retouching.colored_maps import ColoredMap
+from training.retouching.masks import (
+    blurred,
+    gaussian,
+    grown,
+    median,
+    narrowed,
+    reduced,
+    shrunk,
+    softened,
+    times_native,
+    widened,
+)
+from training.retouching.parts import Parts
+from training.retouching.retouched import Retouched
 
 STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
 
@@ -55,38 +65,11 @@ class Skyline(NamedTuple):
     known: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Skylines(WallRetouching):
-    """The subject of a refinement: sky among roofs, like that above, in pictures of which most are small."""
-
-    name = "skylines"
-    title = "learning skylines"
-
-    def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
-        """With sky in walls as above; it counts more than all else."""
-        picture = before(*drawn).clamp(-1, 1)
-        skyline = self._skyline(picture, drawn)
-        return Retouched(
-            open_skyline(picture, skyline), 1 + STRIP_WEIGHT * torch.maximum(skyline.there, skyline.rim)
-        )
-
-    def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
-        """How far sky in walls is from the sky above, of both, in maps held out; `on_seen(done, total)` after
-        each."""
-
-        def off_the_sky(picture: Tensor, drawn: ColoredMap) -> Fault:
-            skyline = self._skyline(picture, drawn)
-            return Fault(skyline.there * skyline.known, lambda made: made - skyline.wanted)
-
-        levels = self.measured(before, after, on_seen, off_the_sky)
-        if levels is None:
-            return "no sky to be seen in walls of the label maps held out"
-        was, now = levels
-        return f"sky in walls, in levels of 255 off the sky above: {was:.1f} before, {now:.1f} now"
-
-    def _skyline(self, picture: Tensor, drawn: ColoredMap) -> Skyline:
-        is_wall, is_open = self.is_wall(drawn), self.is_open(drawn)
-        return find_skyline(picture, is_wall, is_open, self.maps.native_size_px)
+def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
+    """A picture (1, 3, H, W) in -1..1 with sky in walls as above."""
+    skyline = find_skyline(picture, parts.is_wall(drawn), parts.is_open(drawn), parts.native_size_px)
+    weight = 1 + STRIP_WEIGHT * torch.maximum(skyline.there, skyline.rim)
+    return Retouched(open_skyline(picture, skyline), weight)
 
 
 def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_px: int) -> Skyline:
@@ -128,7 +111,7 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     there = torch.maximum(there, dashes) * is_wall
 
     soft_px = times * SOFT_PX
-    soft = F.avg_pool2d(edge, 2 * soft_px + 1, 1, soft_px, count_include_pad=False)
+    soft = softened(edge, soft_px)
     alike = (1 - torch.minimum(off_wanted, 2 * off_shown) / MOST_UNLIKE).clamp(0, 1)
     rim = (2 * soft * alike).clamp(max=1) * (under_none + is_wall * near) * known
     return Skyline(there, rim, shown, wanted, known)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.data import mix_seeds, spread
-from training.label_maps import sized
+from training.retouching.label_maps import sized
 
 MOST_SIZE = 4.0  # longer sides of maps, of the size that the generator was trained at; most are smaller
 

@@ -11,7 +11,7 @@ paint walls, if told that they are: there, it learns from what it makes of the s
 labelled as such, in their color.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.colored_maps import ColoredMap
-from training.masks import blurred, gaussian, median, narrowed, reduced, times_native, widened
-from training.retouching import Fault, Retouched, WallRetouching
-from training.skylines import find_skyline, open_skyline
+from training.retouching.colored_maps import ColoredMap
+from training.retouching.masks import blurred, gaussian, median, narrowed, reduced, times_native, widened
+from training.retouching.parts import Parts
+from training.retouching.retouched import Retouched
 
 CLEARED_WEIGHT = 12.0  # of what is cleared up, beside all that is to stay as it is
 
@@ -76,62 +76,24 @@ class Scenery(NamedTuple):
     off_wall: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Rooflines(WallRetouching):
-    """The subject of a refinement: neighbors below even skies, in pictures of which most are small."""
-
-    name = "rooflines"
-    title = "learning rooflines"
-
-    def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
-        """With an even sky over neighbors that end, and have walls; both count more than all else."""
-        picture = before(*drawn).clamp(-1, 1)
-        scenery = self._scenery(picture, drawn)
-        wanted, cleared = self._cleared(picture, drawn, scenery)
-        if scenery and times_native(picture, self.maps.native_size_px) > 1:
-            for neighbor in scenery.neighbors:
-                there = self._where(neighbor, scenery, drawn)
-                walled = drawn.classes.masked_fill((drawn.classes == 0) & there, self.wall)
-                colors = drawn.colors.clone()
-                colors[:, self.wall] = (neighbor.color + 1) / 2
-                made = before(*drawn._replace(classes=walled, colors=colors)).clamp(-1, 1)
-                wanted = torch.where(there, made, wanted)
-                cleared = cleared.masked_fill(there, 1.0)
-        return Retouched(wanted, 1 + CLEARED_WEIGHT * cleared)
-
-    def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
-        """How far both are from what is to be learnt, in maps held out; `on_seen(done, total)` after each."""
-
-        def unclear(picture: Tensor, drawn: ColoredMap) -> Fault:
-            wanted, cleared = self._cleared(picture, drawn, self._scenery(picture, drawn))
-            return Fault(cleared, lambda made: made - wanted)
-
-        levels = self.measured(before, after, on_seen, unclear)
-        if levels is None:
-            return "no skies to be seen in the label maps held out"
-        was, now = levels
-        return f"skies and neighbors, in levels of 255 off clear ones: {was:.1f} before, {now:.1f} now"
-
-    def _scenery(self, picture: Tensor, drawn: ColoredMap) -> Scenery | None:
-        is_wall, is_open = self.is_wall(drawn), self.is_open(drawn)
-        return find_scenery(picture, is_wall, is_open, self.maps.native_size_px)
-
-    def _cleared(self, picture: Tensor, drawn: ColoredMap, scenery: Scenery | None) -> tuple[Tensor, Tensor]:
-        is_wall, is_open = self.is_wall(drawn), self.is_open(drawn)
-        wanted, cleared = picture, torch.zeros_like(is_open)
-        if scenery:
-            wanted, cleared = clear_up(picture, scenery, is_open)
-        # Sky among gables, in the wall's box, is to be like the one above, which is another now.
-        skyline = find_skyline(wanted, is_wall, is_open, self.maps.native_size_px)
-        changed = torch.maximum(skyline.there, skyline.rim) * skyline.known
-        return open_skyline(wanted, skyline), torch.maximum(cleared, changed)
-
-    def _where(self, neighbor: Neighbor, scenery: Scenery, drawn: ColoredMap) -> Tensor:
-        """True for the neighbor's columns between its roofline and the street, (1, H, W)."""
-        there = torch.zeros_like(scenery.below)
-        last = round(STREET[1] * there.shape[2])
-        there[:, :, neighbor.roofline : last, neighbor.left : neighbor.right] = 1
-        return F.interpolate(there, drawn.classes.shape[1:], mode="nearest")[:, 0] > 0
+def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
+    """A picture (1, 3, H, W) in -1..1 that `before` makes of a map, with an even sky over neighbors that end
+    and, in large ones, have walls."""
+    is_open = parts.is_open(drawn)
+    scenery = find_scenery(picture, parts.is_wall(drawn), is_open, parts.native_size_px)
+    if not scenery:
+        return Retouched.as_is(picture)
+    wanted, cleared = clear_up(picture, scenery, is_open)
+    if parts.times(picture) > 1:
+        for neighbor in scenery.neighbors:
+            there = _where(neighbor, scenery, drawn)
+            walled = drawn.classes.masked_fill((drawn.classes == 0) & there, parts.wall)
+            colors = drawn.colors.clone()
+            colors[:, parts.wall] = (neighbor.color + 1) / 2
+            made = before(*drawn._replace(classes=walled, colors=colors)).clamp(-1, 1)
+            wanted = torch.where(there, made, wanted)
+            cleared = cleared.masked_fill(there, 1.0)
+    return Retouched(wanted, 1 + CLEARED_WEIGHT * cleared)
 
 
 def clear_up(picture: Tensor, scenery: Scenery, is_open: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,6 +149,14 @@ def find_scenery(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
                 lines[:, :, row, columns] = lighter * ends
     sky = blurred(room * (1 - standing), room, 1) * (1 - unknown)
     return Scenery(neighbors, sky_color, sky, below, lines, solid, off_wall)
+
+
+def _where(neighbor: Neighbor, scenery: Scenery, drawn: ColoredMap) -> Tensor:
+    """True for the neighbor's columns between its roofline and the street, (1, H, W)."""
+    there = torch.zeros_like(scenery.below)
+    last = round(STREET[1] * there.shape[2])
+    there[:, :, neighbor.roofline : last, neighbor.left : neighbor.right] = 1
+    return F.interpolate(there, drawn.classes.shape[1:], mode="nearest")[:, 0] > 0
 
 
 def _color_of_sky(smooth: Tensor, room: Tensor) -> Tensor | None:

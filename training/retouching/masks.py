@@ -25,12 +25,13 @@ def gaussian(x: Tensor, deviation_px: int) -> Tensor:
 def grown(mask: Tensor, by_px: int) -> Tensor:
     """A mask (N, 1, H, W), larger by so much on every side."""
     # One way after the other: as many steps as sides, not their square.
-    return widened(F.max_pool2d(mask, (2 * by_px + 1, 1), 1, (by_px, 0)), by_px)
+    return widened(widened(mask, by_px).mT.contiguous(), by_px).mT
 
 
 def widened(mask: Tensor, by_px: int) -> Tensor:
     """A mask (N, 1, H, W), larger by so much to the left and to the right."""
-    return F.max_pool2d(mask, (1, 2 * by_px + 1), 1, (0, by_px))
+    # As rows: PyTorch shares channels among cores, not a channel's pixels.
+    return F.max_pool1d(mask.reshape(1, -1, mask.shape[3]), 2 * by_px + 1, 1, by_px).view(mask.shape)
 
 
 def narrowed(mask: Tensor, by_px: int) -> Tensor:
@@ -42,6 +43,17 @@ def narrowed(mask: Tensor, by_px: int) -> Tensor:
 def shrunk(mask: Tensor, by_px: int) -> Tensor:
     """A mask (N, 1, H, W), smaller by so much on every side, but not at the edges of the picture."""
     return -grown(-mask, by_px)
+
+
+def softened(mask: Tensor, by_px: int) -> Tensor:
+    """A mask (N, 1, H, W), each pixel the mean of those so near on every side."""
+
+    def along_rows(mask: Tensor) -> Tensor:
+        rows = mask.reshape(1, -1, 1, mask.shape[3])
+        means = F.avg_pool2d(rows, (1, 2 * by_px + 1), 1, (0, by_px), count_include_pad=False)
+        return means.view(mask.shape)
+
+    return along_rows(along_rows(mask).mT.contiguous()).mT
 
 
 def median(pictures: Tensor, mask: Tensor) -> Tensor:

@@ -7,21 +7,26 @@ nothing but wall, in the color of the wall around them, all else from its pictur
 are blanked, too, for those who draw label maps leave out more than those who trace photos.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facadegen.palettes import LabelSet
-from training.colored_maps import ColoredMap
-from training.data import mix_seeds
-from training.label_maps import read_label_maps
-from training.masks import blurred, gaussian, grown, median, reduced, shrunk, times_native, widened
-from training.retouching import MEASURED_MAPS, Retouched, WallRetouching
+from training.retouching.colored_maps import ColoredMap
+from training.retouching.masks import (
+    blurred,
+    gaussian,
+    grown,
+    median,
+    reduced,
+    shrunk,
+    softened,
+    times_native,
+    widened,
+)
+from training.retouching.parts import Parts
+from training.retouching.retouched import Retouched
 
 OFTEN_BLANKED = 0.5  # how many of the maps have a rectangle in which all that is drawn is wall
 LEAST_BLANK, MOST_BLANK_HEIGHT = 0.25, 0.6  # sides of it, of the map's
@@ -54,83 +59,34 @@ class Blots(NamedTuple):
     color: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Walls(WallRetouching):
-    """The subject of a refinement: blank walls, plain, in pictures of which most are small."""
-
-    name = "walls"
-    title = "learning walls"
-
-    def draw(self, number: int) -> ColoredMap:
-        """Any map in any colors, half of them blanked in a rectangle; it follows from the number and the
-        seed."""
-        random = torch.Generator().manual_seed(mix_seeds(self.maps.seed, 6, number))
-        drawn = self.maps.draw(number)
-        if float(torch.rand((), generator=random)) >= OFTEN_BLANKED:
-            return drawn
-        return self._blanked(drawn, random)
-
-    def retouched(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
-        """Without blots in walls, which count more than all else; what is beside them may change."""
-        picture, nothing_else = (
-            before(classes, *drawn[1:]).clamp(-1, 1)
-            for classes in (drawn.classes, torch.full_like(drawn.classes, self.wall))
-        )
-        blots = self._blots(picture, drawn)
-        return Retouched(
-            plain_walls(picture, nothing_else, blots), 1 - blots.beside + BLOT_WEIGHT * blots.there
-        )
-
-    @torch.no_grad()
-    def outcome(self, before: nn.Module, after: nn.Module, on_seen: Callable[[int, int], None]) -> str:
-        """The parts of walls that are blots, of both, in maps held out, as they are and blanked in a
-        rectangle each; `on_seen(done, total)` after each map."""
-        held_out = self.held_out.fixed(MEASURED_MAPS)
-        blots, area = torch.zeros(2, 2), torch.zeros(2, 1)
-        for done, drawn in enumerate(held_out, 1):
-            blanked = self._blanked(drawn, torch.Generator().manual_seed(done))
-            for row, shown in enumerate(x.to(self.colored.device) for x in (drawn, blanked)):
-                for column, generator in enumerate((before, after)):
-                    found = self._blots(generator(*shown).clamp(-1, 1), shown)
-                    blots[row, column] += found.there.sum().cpu()
-                area[row] += (shown.classes == self.wall).sum().cpu()
-            on_seen(done, len(held_out))
-        (was, now), (blank_was, blank_now) = (blots / area.clamp(min=1)).tolist()
-        return (
-            f"blots in walls: {was:.1%} before, {now:.1%} now; "
-            f"where parts are blanked: {blank_was:.1%} before, {blank_now:.1%} now"
-        )
-
-    def _blots(self, picture: Tensor, drawn: ColoredMap) -> Blots:
-        is_wall = self.is_wall(drawn)
-        is_drawn = (1 - self.is_open(drawn)) * (1 - is_wall)
-        return find_blots(picture, is_wall, is_drawn, self.maps.native_size_px)
-
-    def _blanked(self, drawn: ColoredMap, random: torch.Generator) -> ColoredMap:
-        """With wall in place of all that is drawn in a rectangle anywhere."""
-        height, width = drawn.classes.shape[1:]
-        shares = LEAST_BLANK + torch.rand(2, generator=random) * torch.tensor(
-            [MOST_BLANK_HEIGHT - LEAST_BLANK, 1 - LEAST_BLANK]
-        )
-        rows, columns = (shares * torch.tensor([height, width])).int().tolist()
-        top = int(torch.randint(height - rows + 1, (), generator=random))
-        left = int(torch.randint(width - columns + 1, (), generator=random))
-        place = (slice(None), slice(top, top + rows), slice(left, left + columns))
-        classes = drawn.classes.clone()
-        is_open = self.colored.cpu()[classes[place].long()] == 0
-        classes[place] = torch.where(is_open, classes[place], self.wall)
-        return drawn._replace(classes=classes)
+def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
+    """A picture (1, 3, H, W) in -1..1 that `before` makes of a map, without blots in walls; what is beside
+    these may change."""
+    is_wall = parts.is_wall(drawn)
+    is_drawn = (1 - parts.is_open(drawn)) * (1 - is_wall)
+    blots = find_blots(picture, is_wall, is_drawn, parts.native_size_px)
+    if not blots.there.any():
+        return Retouched.as_is(picture)
+    nothing_else = before(torch.full_like(drawn.classes, parts.wall), *drawn[1:]).clamp(-1, 1)
+    weight = 1 - blots.beside + BLOT_WEIGHT * blots.there
+    return Retouched(plain_walls(picture, nothing_else, blots), weight)
 
 
-def maps_with_walls(folders: Sequence[Path], split: str, label_set: LabelSet, wall: int) -> list[Tensor]:
-    """The label maps, uint8 (H, W), of a split of all folders that show walls.
-
-    wall: the id of the class. Folders without a val split have none.
-
-    Raises:
-        TrainingError: as `read_label_maps`.
-    """
-    return read_label_maps(folders, split, label_set, lambda classes: bool((classes == wall).any()))
+def blanked(drawn: ColoredMap, parts: Parts, random: torch.Generator) -> ColoredMap:
+    """Half of the maps with wall in place of all that is drawn in a rectangle anywhere."""
+    often, *shares = torch.rand(3, generator=random).tolist()
+    if often >= OFTEN_BLANKED:
+        return drawn
+    height, width = drawn.classes.shape[1:]
+    rows = int((LEAST_BLANK + shares[0] * (MOST_BLANK_HEIGHT - LEAST_BLANK)) * height)
+    columns = int((LEAST_BLANK + shares[1] * (1 - LEAST_BLANK)) * width)
+    top = int(torch.randint(height - rows + 1, (), generator=random))
+    left = int(torch.randint(width - columns + 1, (), generator=random))
+    place = (slice(None), slice(top, top + rows), slice(left, left + columns))
+    classes = drawn.classes.clone()
+    is_open = parts.colored.cpu()[classes[place].long()] == 0
+    classes[place] = torch.where(is_open, classes[place], parts.wall)
+    return drawn._replace(classes=classes)
 
 
 def find_blots(picture: Tensor, is_wall: Tensor, is_drawn: Tensor, native_size_px: int) -> Blots:
@@ -163,7 +119,7 @@ def find_blots(picture: Tensor, is_wall: Tensor, is_drawn: Tensor, native_size_p
         F.interpolate(x, size, mode="bilinear")
         for x in (blots, grown(blots, GROWTH_PX), _color_around(smooth, around, color))
     )
-    there = F.avg_pool2d(there, 2 * SOFT_PX + 1, 1, SOFT_PX, count_include_pad=False)
+    there = softened(there, SOFT_PX)
     return Blots(there * is_wall, beside * (1 - is_wall), color)
 
 

@@ -1,0 +1,131 @@
+"""What a generator is to learn from its own pictures: all that is put right in them, one after the other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from facadegen.errors import TrainingError
+from facadegen.palettes import LabelSet
+from training.data import mix_seeds
+from training.losses import feature_l1
+from training.networks.features import Lite0
+from training.recipes import leaky_clamp
+from training.retouching import paints, rooflines, skylines, slants, surroundings, walls
+from training.retouching.colored_maps import ColoredMap, ColoredMaps
+from training.retouching.label_maps import read_label_maps
+from training.retouching.parts import WALL_CLASS, Parts
+from training.retouching.retouched import Retouched
+
+FEATURES_WEIGHT = 0.05  # beside pixels, of pictures in -1..1
+FEATURES_SIZE = 2  # of what is looked at of a large picture, of the size that the generator was trained at
+MEASURED_MAPS, MEASURED_SIZE = 24, 2.0  # the latter of the size that the generator was trained at
+
+Retouch = Callable[[Tensor, ColoredMap, nn.Module, Parts], Retouched]
+
+# In this order: what is seen in the mirrored picture, or from further away, has been put right by no other
+# yet; skies among roofs are to be like the even ones above; and shades shift last.
+RETOUCHES: dict[str, Retouch] = {
+    "slants": slants.retouched,
+    "blots": walls.retouched,
+    "surroundings": surroundings.retouched,
+    "skies": rooflines.retouched,
+    "skylines": skylines.retouched,
+    "colors": paints.retouched,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a generator is to learn.
+
+    maps, held_out: to learn from, and to measure with; features: of pictures (N, 3, H, W) in -1..1, at
+    several scales.
+    """
+
+    maps: ColoredMaps
+    held_out: ColoredMaps
+    parts: Parts
+    features: nn.Module
+
+    @classmethod
+    def read(
+        cls, folders: Sequence[Path], label_set: LabelSet, color_sets: Tensor, parts: Parts, seed: int
+    ) -> "Lesson":
+        """Of the label maps of folders of pairs that show walls; where none are held out, the same ones are
+        measured with. color_sets: (M, K, 3) in 0..1.
+
+        Raises:
+            TrainingError: label maps cannot be read, or there are none to learn from.
+        """
+        maps, held_out = (
+            read_label_maps(folders, split, label_set, lambda classes: bool((classes == parts.wall).any()))
+            for split in ("train", "val")
+        )
+        if not maps:
+            raise TrainingError(f"no label maps with {WALL_CLASS} in its train split", folders[0])
+        return cls(
+            ColoredMaps(maps, color_sets, parts.native_size_px, seed),
+            ColoredMaps(held_out or maps, color_sets, parts.native_size_px),
+            parts,
+            Lite0().to(parts.colored.device),
+        )
+
+    def draw(self, number: int) -> ColoredMap:
+        """Any map in any colors, some of both changed; it follows from the number and the seed."""
+        random = torch.Generator().manual_seed(mix_seeds(self.maps.seed, 6, number))
+        drawn = self.maps.draw(number)
+        return paints.repainted(walls.blanked(drawn, self.parts, random), self.parts, random)
+
+    @torch.no_grad()
+    def to_learn(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
+        """The picture that `before` makes of a map, as it should be."""
+        learnt = Retouched.as_is(before(*drawn).clamp(-1, 1))
+        for retouch in RETOUCHES.values():
+            learnt = learnt.then(retouch(learnt.picture, drawn, before, self.parts))
+        return learnt
+
+    def loss(self, pupil: nn.Module, before: nn.Module, number: int) -> Tensor:
+        """How far the pupil's picture of the map of that number is from the one of `before`, as it should
+        be."""
+        drawn = self.draw(number).to(self.parts.colored.device)
+        return self.off(leaky_clamp(pupil(*drawn)), self.to_learn(before, drawn), number)
+
+    def off(self, made: Tensor, to_learn: Retouched, number: int) -> Tensor:
+        """How far a picture (1, 3, H, W) is from what is to be learnt, a number ().
+
+        By pixels, and by features, so that what is no more than another texture does not end as a blur
+        (Johnson et al. 2016, arXiv 1603.08155, section 3.2), in a place of large pictures that follows from
+        the number.
+        """
+        by_pixel = ((made - to_learn.picture).abs() * to_learn.weight).mean()
+        rows, columns = self._place(made, number)
+        taps, wanted = (self.features(x[:, :, rows, columns]) for x in (made, to_learn.picture))
+        return by_pixel + FEATURES_WEIGHT * feature_l1(taps, wanted, made.new_ones(1))
+
+    def _place(self, picture: Tensor, number: int) -> tuple[slice, slice]:
+        """Rows and columns, any of those where as much fits as is looked at; all, if less is there."""
+        most_px = FEATURES_SIZE * self.parts.native_size_px
+        random = torch.Generator().manual_seed(mix_seeds(self.maps.seed, 7, number))
+        first_row, first_column = (
+            int(torch.randint(max(1, side - most_px + 1), (), generator=random)) for side in picture.shape[2:]
+        )
+        return slice(first_row, first_row + most_px), slice(first_column, first_column + most_px)
+
+    @torch.no_grad()
+    def left(self, generator: nn.Module, on_seen: Callable[[int, int], None]) -> dict[str, float]:
+        """How much each retouch changes pictures of maps held out, in levels of 255 on average;
+        `on_seen(done, total)` after each map."""
+        held_out = self.held_out.fixed(MEASURED_MAPS, MEASURED_SIZE)
+        changes = dict.fromkeys(RETOUCHES, 0.0)
+        for done, drawn in enumerate(held_out, 1):
+            shown = drawn.to(self.parts.colored.device)
+            picture = generator(*shown).clamp(-1, 1)
+            for name, retouch in RETOUCHES.items():
+                better = retouch(picture, shown, generator, self.parts).picture
+                changes[name] += float((better - picture).abs().mean()) * 127.5 / len(held_out)
+                picture = better
+            on_seen(done, len(held_out))
+        return changes
