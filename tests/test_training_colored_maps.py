@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from facadegen.palettes import FACADES
-from training.colored_maps import ColoredMaps
+from training.retouching.colored_maps import ColoredMaps
 
 SIDE_PX = 128
 SHOP = FACADES.index_of("shop")

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from training.masks import blurred, gaussian, grown, median, narrowed, reduced, shrunk, widened
+from training.retouching.masks import (
+    blurred,
+    gaussian,
+    grown,
+    median,
+    narrowed,
+    reduced,
+    shrunk,
+    softened,
+    widened,
+)
 
 
 def square(side_px: int, start: int, end: int) -> torch.Tensor:
@@ -47,6 +57,15 @@ def test_masks_are_widened_and_narrowed_sideways_alone(by_px: int) -> None:
 def test_a_mask_that_reaches_the_edge_stays_there() -> None:
     assert torch.equal(narrowed(torch.ones(1, 1, 16, 16), 3), torch.ones(1, 1, 16, 16))
     assert torch.equal(shrunk(torch.ones(1, 1, 16, 16), 3), torch.ones(1, 1, 16, 16))
+
+
+def test_a_soft_mask_is_the_mean_of_what_is_near_by_within_the_picture() -> None:
+    mask = square(16, 0, 6)
+    soft = softened(mask, 2)
+    assert soft[0, 0, 0, 0] == 1 and soft[0, 0, 10, 10] == 0
+    assert float(soft[0, 0, 2, 5]) == pytest.approx(3 / 5)
+    assert float(soft[0, 0, 5, 5]) == pytest.approx((3 / 5) ** 2)
+    torch.testing.assert_close(soft, soft.mT)
 
 
 def test_a_median_is_of_what_a_mask_has_of_each_picture() -> None:

@@ -1,9 +1,9 @@
 """The command that has a generator learn from itself: all else stays, and a stopped run goes on exactly."""
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from facadegen import generator, labels
 from facadegen.palettes import FACADES
 from facadegen.torchscript import quiet
-from training import command, export, fit, refine, subjects
-from training.slants import Slants
+from training import command, export, fit, refine
+from training.retouching import parts
+from training.retouching.lesson import RETOUCHES
 
 NATIVE_PX = 64
-SUBJECTS = ("surroundings", "skies", "walls", "skylines", "rooflines", "slants", "paints")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,94 +70,73 @@ def state(path: Path) -> dict[str, Tensor]:
     return found
 
 
-@pytest.fixture(scope="module", params=SUBJECTS)
-def refined(
-    request: pytest.FixtureRequest,
-    weights: Path,
-    large_pairs: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[str, Path]:
-    """A subject, and the weights of a run that was not stopped."""
+@pytest.fixture(scope="module")
+def refined(weights: Path, large_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a run that was not stopped."""
     out = tmp_path_factory.mktemp("refined") / "out.pt"
-    assert refine.main(arguments(weights, large_pairs, out, subject=request.param)) == 0
-    return request.param, out
+    assert refine.main(arguments(weights, large_pairs, out)) == 0
+    return out
 
 
-def test_weights_come_out_that_differ_in_the_generator_alone(
-    weights: Path, refined: tuple[str, Path]
-) -> None:
-    subject, out = refined
-    was, now = state(weights), state(out)
+def test_weights_come_out_that_differ_in_the_generator_alone(weights: Path, refined: Path) -> None:
+    was, now = state(weights), state(refined)
     changed = {name for name in was if not torch.equal(was[name], now[name])}
     assert changed and all(name.startswith("network.") for name in changed)
-    training = generator.load(out, device="cpu").card.training
-    assert training["steps"] == 3 and training["label_maps"] == 2 and training["subject"] == subject
+    training = generator.load(refined, device="cpu").card.training
+    assert training["steps"] == 3 and training["label_maps"] == 2
     assert training["start_from"]["recipe"] == "projected"
-    assert ("tolerance" in training) == (subject == "surroundings")
 
 
-@pytest.mark.parametrize("refined", ["surroundings", "walls", "paints"], indirect=True)  # draws of their own
 def test_a_stopped_run_goes_on_exactly(
     weights: Path,
     large_pairs: Path,
-    refined: tuple[str, Path],
+    refined: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    subject, straight = refined
     stopped = tmp_path / "stopped.pt"
     torch.manual_seed(12345)  # as another process is elsewhere
     asked = threading.Event()
     asked.set()
     with monkeypatch.context() as patch:
         patch.setattr(command, "stop_on_signals", lambda: asked)
-        assert refine.main(arguments(weights, large_pairs, stopped, subject=subject)) == 130
+        assert refine.main(arguments(weights, large_pairs, stopped)) == 130
     assert not stopped.exists()
-    assert refine.main(arguments(weights, large_pairs, stopped, subject=subject)) == 0
+    assert refine.main(arguments(weights, large_pairs, stopped)) == 0
     found = state(stopped)
-    assert all(torch.equal(value, found[name]) for name, value in state(straight).items())
-    assert f"wrote {stopped}" in capsys.readouterr().err.replace("\n", "")
+    assert all(torch.equal(value, found[name]) for name, value in state(refined).items())
+    told = capsys.readouterr().err
+    assert f"wrote {stopped}" in told.replace("\n", "")
+    for name in RETOUCHES:
+        assert re.search(rf"^{name}: \d+\.\d\d, \d+\.\d\d$", told, re.MULTILINE)
 
 
 def test_a_run_is_not_gone_on_with_in_another_way(
-    weights: Path, large_pairs: Path, refined: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+    weights: Path, large_pairs: Path, refined: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    subject, out = refined
-    other = SUBJECTS[SUBJECTS.index(subject) - 1]
-    for changes, problem in (
-        ({"subject": subject, "seed": 1}, "another seed"),
-        ({"subject": other}, "another subject"),
-    ):
-        assert refine.main(arguments(weights, large_pairs, out, **changes)) == 1
-        assert problem in capsys.readouterr().err
+    assert refine.main(arguments(weights, large_pairs, refined, seed=1)) == 1
+    assert "another seed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("small", "options", "code", "problem"),
+    ("options", "problem"),
     [
-        (True, {}, 1, "no large label maps with surroundings"),
-        (False, {"steps": 0}, 2, "--steps must be at least 1"),
-        (False, {"rate": 1.5}, 2, "--rate must lie between 0 and 1"),
-        (False, {"color-weight": 0}, 2, "--color-weight must be above 0"),
-        (False, {"subject": "skies", "tolerance": 0.5}, 2, "--tolerance is for --subject surroundings"),
-        (False, {"checkpoint-every": 0}, 2, "--checkpoint-every must be at least 1"),
+        ({"steps": 0}, "--steps must be at least 1"),
+        ({"rate": 1.5}, "--rate must lie between 0 and 1"),
+        ({"checkpoint-every": 0}, "--checkpoint-every must be at least 1"),
     ],
 )
 def test_what_cannot_work_is_told_in_one_line(
     weights: Path,
     large_pairs: Path,
-    pairs_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    small: bool,
     options: dict[str, Any],
-    code: int,
     problem: str,
 ) -> None:
-    data = pairs_folder if small else large_pairs
     capsys.readouterr()
-    assert refine.main(arguments(weights, data, tmp_path / "out.pt", **options)) == code
+    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt", **options)) == 2
     told = capsys.readouterr().err
     assert problem in told and told.count("\n") == 1
     assert not (tmp_path / "out.pt").exists()
@@ -196,27 +175,26 @@ def test_a_checkpoint_is_no_weights_file(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_straight_lines_are_those_of_walls_and_what_is_built_onto_them(large_pairs: Path) -> None:
-    names = tuple(name.upper() for name in FACADES.classes)
-    label_set = replace(FACADES, classes=names)
-    sets = torch.zeros(1, len(names), 3)
-    material = subjects.Material(label_set, sets, NATIVE_PX, (large_pairs,), 0, torch.device("cpu"))
-    learnt = material.retouching("slants")
-    assert isinstance(learnt, Slants)
-    straight = {name for name, yes in zip(names, learnt.straight, strict=True) if yes}
-    assert straight == {"FACADE", "CORNICE", "PILLAR", "SILL", "BALCONY", "MOLDING"}
+def test_label_maps_without_walls_are_told_in_one_line(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train").mkdir()
+    for suffix in (".png", ".jpg"):
+        Image.new("RGB", (64, 64), FACADES.palettes[0].colors[0]).save(tmp_path / "train" / f"1{suffix}")
+    capsys.readouterr()
+    assert refine.main(arguments(weights, tmp_path, tmp_path / "out.pt")) == 1
+    told = capsys.readouterr().err
+    assert f"{tmp_path}: no label maps with facade in its train split" in told and told.count("\n") == 1
 
 
-@pytest.mark.parametrize("subject", ["walls", "skylines", "rooflines", "slants", "paints"])
 def test_weights_without_walls_are_told_in_one_line(
-    subject: str,
     weights: Path,
     large_pairs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(subjects, "WALL_CLASS", "plaster")  # as label sets of one's own may have it
-    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt", subject=subject)) == 2
+    monkeypatch.setattr(parts, "WALL_CLASS", "plaster")  # as label sets of one's own may have it
+    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt")) == 2
     told = capsys.readouterr().err
-    assert f"--subject {subject} wants the class 'plaster'" in told and told.count("\n") == 1
+    assert "want the class 'plaster'" in told and told.count("\n") == 1

@@ -1,18 +1,15 @@
 """Rooflines: skies are to be even, neighbors are to end below them, and nothing else changes."""
 
-import re
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
-from training.colored_maps import ColoredMap, ColoredMaps
-from training.recipes import colored_classes
-from training.rooflines import CORNICE, Rooflines, clear_up, find_scenery
+from training.retouching.colored_maps import ColoredMap
+from training.retouching.parts import Parts
+from training.retouching.retouched import Retouched
+from training.retouching.rooflines import CORNICE, clear_up, find_scenery, retouched
 
-COLORED = colored_classes(FACADES)[:, 0]
 FACADE, WINDOW = FACADES.index_of("facade"), FACADES.index_of("window")
 SIDE_PX = 128
 LEFT, RIGHT, TOP = 32, 96, 56  # the building's columns, and its first row
@@ -227,50 +224,37 @@ def test_large_pictures_have_rooflines_at_the_same_place_and_as_sharp() -> None:
     assert {roofline(wanted, column) for column in range(0, 4 * LEFT - 8, 4)} == {top}
 
 
-class Painter(nn.Module):
-    """Paints the same picture of all maps."""
+class Mason(nn.Module):
+    """Paints what is labelled wall in the color asked for, all else as in a picture (3, H, W)."""
 
     def __init__(self, picture: Tensor) -> None:
         super().__init__()
         self.picture = picture
 
     def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
-        return self.picture[None]
-
-
-class Mason(Painter):
-    """Paints what is labelled wall in the color asked for, all else as in its picture."""
-
-    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
         wall = 2 * colors[:, FACADE, :, None, None] - 1
         return torch.where(classes[:, None] == FACADE, wall, self.picture[None])
 
 
-def rooflines(native_size_px: int = SIDE_PX) -> Rooflines:
-    sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
-    maps = ColoredMaps([classes()], sets, native_size_px)
-    return Rooflines(maps, maps, COLORED, FACADE)
+def retouched_by(picture: Tensor, of: Tensor, native_size_px: int = SIDE_PX) -> Retouched:
+    colors = torch.full((1, len(FACADES.classes), 3), 0.9)
+    drawn = ColoredMap(of[None], colors, torch.tensor(0), torch.tensor(0))
+    parts = Parts.of(FACADES, native_size_px, torch.device("cpu"))
+    return retouched(Mason(picture)(*drawn), drawn, Mason(picture), parts)
 
 
-def test_a_generator_of_clear_pictures_has_learnt_it_and_all_else_is_kept() -> None:
-    foggy, clear = Painter(scene()), Painter(cleared(scene())[0])
-    other_wall = Painter(clear.picture.clone())
-    other_wall.picture[:, TOP + 20 : STREET, LEFT + 8 : RIGHT - 8] += 0.1
-    unlearnt, learnt, changed = (
-        float(rooflines().loss(pupil, foggy, 0)) for pupil in (foggy, clear, other_wall)
-    )
-    assert unlearnt > 10 * learnt
-    area = (STREET - TOP - 20) * (RIGHT - LEFT - 16) / SIDE_PX**2
-    assert changed - learnt == pytest.approx(0.1 * area, rel=0.01)
+def test_what_is_cleared_up_counts_more_than_all_else() -> None:
+    wanted, weight = retouched_by(scene(), classes())
+    clear, where = cleared(Mason(scene())(classes()[None], torch.full((1, 12, 3), 0.9), None, None)[0])
+    torch.testing.assert_close(wanted[0], clear)
+    torch.testing.assert_close(weight[0, 0], 1 + 12 * where)
 
 
 def test_neighbors_in_large_pictures_learn_to_be_walls_of_their_own_color() -> None:
     frayed, labelled = scene(), classes()
     labelled[90:100, 8:20] = WINDOW
     frayed[:, 90:100, 4:24:2] = ROOF
-    building = torch.full((1, len(COLORED), 3), 0.9)
-    drawn = ColoredMap(labelled[None], building, torch.tensor(0), torch.tensor(0))
-    wanted, weight = rooflines(SIDE_PX // 2).retouched(Mason(frayed), drawn)
+    wanted, weight = retouched_by(frayed, labelled, SIDE_PX // 2)
     top = roofline(wanted[0], 1)
     walls = wanted[0, :, top + 8 : STREET - 4, : LEFT - 2]
     beside = labelled[top + 8 : STREET - 4, : LEFT - 2] == 0
@@ -278,32 +262,11 @@ def test_neighbors_in_large_pictures_learn_to_be_walls_of_their_own_color() -> N
     assert torch.equal(walls[:, ~beside], frayed[:, top + 8 : STREET - 4, : LEFT - 2][:, ~beside])
     assert weight[0, 0, top + 8 : STREET - 8, : LEFT - 2].min() == pytest.approx(13)
     torch.testing.assert_close(wanted[0, :, TOP + 8 : STREET, 60], torch.full((3, STREET - TOP - 8), 0.8))
-    small = rooflines().retouched(Mason(frayed), drawn).picture[0]
+    small = retouched_by(frayed, labelled).picture[0]
     torch.testing.assert_close(small[:, 90:100, :LEFT], frayed[:, 90:100, :LEFT], atol=0.05, rtol=0)
 
 
-def test_sky_in_the_buildings_box_is_like_the_new_sky() -> None:
-    picture = scene()
-    picture[:, TOP : TOP + 8, 50:80] = BLUE
-    wanted = rooflines().retouched(Painter(picture), rooflines().draw(0))
-    assert (wanted.picture[0, :, TOP + 2 : TOP + 6, 54:76] - SKY).abs().max() < 0.1
-    assert wanted.weight[0, 0, TOP + 2 : TOP + 6, 54:76].min() > 10
-
-
-def test_what_is_off_clear_pictures_is_told_before_and_after() -> None:
-    seen: list[tuple[int, int]] = []
-    clear = cleared(scene())[0]
-    told = rooflines().outcome(Painter(scene()), Painter(clear), lambda *progress: seen.append(progress))
-    assert seen == [(1, 1)]
-    found = re.fullmatch(
-        r"skies and neighbors, in levels of 255 off clear ones: (.+) before, (0\.\d) now", told
-    )
-    assert found and float(found[1]) > 5 and float(found[2]) < 1
-
-
-def test_maps_without_sky_are_told() -> None:
-    found = rooflines()
-    found = replace(found, held_out=replace(found.held_out, classes=[torch.full_like(classes(), FACADE)]))
-    painter = Painter(scene())
-    told = found.outcome(painter, painter, lambda done, total: None)
-    assert told == "no skies to be seen in the label maps held out"
+def test_a_picture_without_sky_stays_as_it_is() -> None:
+    picture = GREY.expand(3, SIDE_PX, SIDE_PX)
+    wanted, weight = retouched_by(picture, torch.zeros_like(classes()))
+    assert torch.equal(wanted[0], picture) and (weight == 1).all()

@@ -1,19 +1,17 @@
 """Skylines: sky among roofs is to have the color of the sky above, and nothing else changes."""
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from facadegen.palettes import FACADES
-from training.colored_maps import ColoredMaps
-from training.recipes import colored_classes
-from training.skylines import Skyline, Skylines, find_skyline, open_skyline
+from training.retouching.colored_maps import ColoredMap
+from training.retouching.parts import Parts
+from training.retouching.retouched import Retouched
+from training.retouching.skylines import Skyline, find_skyline, open_skyline, retouched
 
-COLORED = colored_classes(FACADES)[:, 0]
 FACADE = FACADES.index_of("facade")
 SIDE_PX, BOX_PX, ROOF_PX, EAVES_PX = 128, 32, 40, 60  # rows: where the wall begins, its roofs, and below them
 GABLE = slice(48, 80)  # columns in which the roof reaches the box's edge
@@ -281,71 +279,21 @@ def test_pictures_of_twice_the_size_have_the_same_skyline() -> None:
         assert (getattr(large, name) - twice(getattr(small, name))).abs().mean() < 0.01
 
 
-class Painter(nn.Module):
-    """Paints the same picture of all maps; `far` is what the last rows are off by."""
-
-    def __init__(self, picture: Tensor | None = None, far: float = 0.0) -> None:
-        super().__init__()
-        self.picture = house() if picture is None else picture
-        self.picture[:, -8:] += far
-
-    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
-        return self.picture[None]
+def retouched_by(picture: Tensor, native_size_px: int = SIDE_PX) -> Retouched:
+    parts = Parts.of(FACADES, native_size_px, torch.device("cpu"))
+    nowhere = torch.tensor(0)
+    drawn = ColoredMap(classes()[None], torch.rand(1, len(FACADES.classes), 3), nowhere, nowhere)
+    return retouched(picture[None], drawn, torch.nn.Identity(), parts)
 
 
-def skylines(native_size_px: int = SIDE_PX) -> Skylines:
-    sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
-    maps = ColoredMaps([classes()], sets, native_size_px)
-    return Skylines(maps, maps, COLORED, FACADE)
-
-
-def test_a_generator_whose_skies_are_alike_has_learnt_it() -> None:
-    unlearnt, learnt = (float(skylines().loss(Painter(house(strip)), Painter(), 0)) for strip in (TEAL, SKY))
-    assert unlearnt > 10 * learnt
-
-
-def test_such_sky_counts_more_than_all_else_which_is_kept_too() -> None:
-    learnt, changed = (float(skylines().loss(Painter(house(SKY), far), Painter(), 0)) for far in (0.0, 0.1))
-    assert changed - learnt == pytest.approx(0.1 * 8 / SIDE_PX, rel=0.01)
-    strip = 8 * 96 / SIDE_PX**2
-    off = float((torch.tensor(SKY) - torch.tensor(TEAL)).mean())
-    unlearnt = float(skylines().loss(Painter(), Painter(), 0))
-    assert unlearnt == pytest.approx(21 * off * strip, rel=0.15)
-
-
-def test_what_is_off_the_sky_above_is_told_before_and_after() -> None:
-    seen: list[tuple[int, int]] = []
-    told = skylines().outcome(Painter(), Painter(house(SKY)), lambda *progress: seen.append(progress))
-    assert seen == [(1, 1)]
-    found = re.fullmatch(r"sky in walls, in levels of 255 off the sky above: (.+) before, (0\.\d) now", told)
-    off = 127.5 * float((torch.tensor(SKY) - torch.tensor(TEAL)).mean())
-    assert found and float(found[1]) == pytest.approx(off, rel=0.1) and float(found[2]) < 1
-
-
-def test_sky_with_none_above_tells_nothing_of_that() -> None:
-    painter, all_wall = Painter(house().roll(-BOX_PX, 1)), torch.full_like(classes(), FACADE)
-    found = skylines()
-    found = replace(found, held_out=replace(found.held_out, classes=[all_wall]))
-    assert skyline_of(painter.picture, all_wall).there.any()
-    told = found.outcome(painter, painter, lambda done, total: None)
-    assert told == "no sky to be seen in walls of the label maps held out"
-
-
-def test_maps_without_such_sky_are_told() -> None:
-    painter = Painter(house(ROOF))
-    told = skylines().outcome(painter, painter, lambda done, total: None)
-    assert told == "no sky to be seen in walls of the label maps held out"
-
-
-def test_the_edge_of_the_box_counts_as_much() -> None:
-    weight = skylines().retouched(Painter(), skylines().draw(0)).weight[0, 0]
-    assert weight[BOX_PX - 1, :32].min() == pytest.approx(21) and weight[: BOX_PX - 8].max() == 1
+def test_such_sky_counts_more_than_all_else_and_so_does_the_edge_of_the_box() -> None:
+    wanted, weight = retouched_by(house())
+    assert_is(strip_of(wanted[0]), SKY)
+    assert strip_of(weight[0]).min() == pytest.approx(21)
+    assert weight[0, 0, BOX_PX - 1, :32].min() == pytest.approx(21)
+    assert weight[0, 0, : BOX_PX - 8].max() == weight[0, 0, EAVES_PX:].max() == 1
 
 
 def test_sizes_are_those_of_pictures_that_the_generator_was_trained_at() -> None:
-    def most_weight(native_size_px: int) -> float:
-        found = skylines(native_size_px)
-        drawn = next(x for x in map(found.draw, range(50)) if x.classes.shape[1] == SIDE_PX)
-        return float(found.retouched(Painter(sliver(8)), drawn).weight.max())
-
-    assert most_weight(SIDE_PX) > 1 == most_weight(SIDE_PX // 2)
+    most = [float(retouched_by(sliver(8), size).weight.max()) for size in (SIDE_PX, SIDE_PX // 2)]
+    assert most[0] > 1 == most[1]

@@ -1,85 +1,67 @@
-"""Surroundings: a generator that sees sky in walls learns better of itself."""
+"""Surroundings: where a large picture's are in other colors than a small one's, they are to be like those."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
-from training.recipes import colored_classes
-from training.surroundings import Lesson, Scene, Scenes, lesson, lesson_loss, unlike_shares
+from training.retouching.colored_maps import ColoredMap
+from training.retouching.parts import Parts
+from training.retouching.retouched import ANY_TEXTURE, Retouched
+from training.retouching.surroundings import LOWEST, TOLERANCE, retouched
 
-COLORED = colored_classes(FACADES)[:, 0]
-NATIVE_PX = 64
-WALL, SKY = 0.0, 0.9
+NATIVE_PX, SIDE_PX = 64, 256
+WALL, SKY, BUILDING = 0.0, 0.9, -0.5
+STREET = round(LOWEST * SIDE_PX)
 
 
 class Blind(nn.Module):
-    """Sees a wall in surroundings where the map is small; in large ones sky as well, in their right half."""
+    """Sees a wall in surroundings of small maps; of large ones a hole as well, in their right half."""
 
-    def __init__(self, hole: float = SKY, building: float = -0.5) -> None:
+    def __init__(self, hole: float = SKY) -> None:
         super().__init__()
-        self.hole, self.building = hole, building
+        self.hole = hole
+        self.widths_px: list[int] = []
 
     def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
-        picture = torch.where(classes == 0, WALL, self.building)[:, None].repeat(1, 3, 1, 1)
+        self.widths_px.append(classes.shape[2])
+        picture = torch.where(classes == 0, WALL, BUILDING)[:, None].repeat(1, 3, 1, 1)
         if classes.shape[2] > 2 * NATIVE_PX:
             half = picture[..., classes.shape[2] // 2 :]
             half[half == WALL] = self.hole
         return picture
 
 
-def scenes() -> Scenes:
-    """Of a map with as much surroundings as facade, in two colors."""
-    classes = torch.zeros(4 * NATIVE_PX, 4 * NATIVE_PX, dtype=torch.uint8)
-    classes[: 2 * NATIVE_PX] = FACADES.index_of("facade")
-    return Scenes([classes], torch.rand(2, len(COLORED), 3), COLORED, NATIVE_PX)
+def retouched_by(generator: Blind, native_size_px: int = NATIVE_PX) -> Retouched:
+    """Of a map with as much surroundings as facade above them."""
+    classes = torch.zeros(1, SIDE_PX, SIDE_PX, dtype=torch.uint8)
+    classes[:, : SIDE_PX // 2] = FACADES.index_of("facade")
+    drawn = ColoredMap(classes, torch.rand(1, len(FACADES.classes), 3), torch.tensor(0), torch.tensor(0))
+    parts = Parts.of(FACADES, native_size_px, torch.device("cpu"))
+    return retouched(generator(*drawn), drawn, generator, parts)
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return scenes().fixed(1)[0]
+def test_a_hole_in_surroundings_is_closed_by_what_is_seen_from_further_away() -> None:
+    blind = Blind()
+    wanted, weight = retouched_by(blind)
+    assert blind.widths_px == [SIDE_PX, NATIVE_PX]
+    hole = (0, slice(None), slice(SIDE_PX // 2 + 8, STREET), slice(SIDE_PX // 2 + 8, None))
+    assert (wanted[hole] - WALL).abs().max() < 0.01
+    assert (weight[hole] - ANY_TEXTURE).abs().max() < 0.01
 
 
-@pytest.fixture
-def taught(scene: Scene) -> Lesson:
-    return lesson(Blind(), COLORED, scene)
+def test_all_else_stays_as_it_is() -> None:
+    blind = Blind()
+    wanted, weight = retouched_by(blind)
+    assert torch.equal(wanted[:, :, : SIDE_PX // 2], torch.full_like(wanted[:, :, : SIDE_PX // 2], BUILDING))
+    assert (weight[:, :, : SIDE_PX // 2] == 1).all() and (weight[..., : SIDE_PX // 4] == 1).all()
+    street = wanted[0, 0, STREET:, SIDE_PX // 2 :]
+    assert torch.equal(street, torch.full_like(street, SKY)) and (weight[:, :, STREET:] == 1).all()
 
 
-def cost(pupil: nn.Module, scene: Scene, taught: Lesson) -> float:
-    return float(lesson_loss(pupil(*scene.near), pupil(*scene.far), taught))
-
-
-def test_a_hole_in_surroundings_is_found_and_nothing_else(taught: Lesson) -> None:
-    redone = taught.redone[0, 0].bool()
-    assert redone[2 * NATIVE_PX :, 2 * NATIVE_PX :].all()
-    assert not redone[: 2 * NATIVE_PX].any()  # the facade
-    assert not redone[:, : NATIVE_PX + NATIVE_PX // 2].any()  # the wall that is as it should be
-
-
-def test_a_generator_without_the_hole_has_learnt_its_lesson(scene: Scene, taught: Lesson) -> None:
-    assert cost(Blind(hole=WALL), scene, taught) == pytest.approx(0, abs=1e-6)
-    assert cost(Blind(), scene, taught) > 0.5
-
-
-def test_what_is_tolerated_need_not_be_learnt(scene: Scene) -> None:
-    taught = lesson(Blind(), COLORED, scene, tolerance=1.0)
-    assert not taught.redone.any() and cost(Blind(), scene, taught) == pytest.approx(0, abs=1e-6)
-
-
-def test_what_is_not_surroundings_must_stay(scene: Scene, taught: Lesson) -> None:
-    assert cost(Blind(hole=WALL, building=-0.4), scene, taught) > 0.5
-
-
-def test_the_share_of_what_differs_is_told_before_and_after(scene: Scene) -> None:
-    before, after = unlike_shares(Blind(), Blind(hole=WALL), COLORED, [scene])
-    assert before == pytest.approx(0.5, abs=0.05) and after == 0
-
-
-def test_scenes_follow_from_their_number() -> None:
-    one, other = scenes(), scenes()
-    other.color_sets = one.color_sets
-    for number in range(4):
-        drawn, again = one.draw(number), other.draw(number)
-        for shown, same in zip(drawn, again, strict=True):
-            assert all(torch.equal(x, y) for x, y in zip(shown, same, strict=True))
-    assert not torch.equal(one.draw(0).near.top, one.draw(1).near.top)
+@pytest.mark.parametrize(
+    ("hole", "native_size_px"), [(WALL + TOLERANCE - 0.05, NATIVE_PX), (SKY, SIDE_PX)], ids=["alike", "small"]
+)
+def test_what_is_tolerated_and_small_pictures_stay(hole: float, native_size_px: int) -> None:
+    wanted, weight = retouched_by(Blind(hole), native_size_px)
+    assert float(wanted.max()) == pytest.approx(hole) and (weight == 1).all()

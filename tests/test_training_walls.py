@@ -1,20 +1,17 @@
 """Walls: foliage in blank ones is to be left out, in the color of the wall, and nothing else changes."""
 
-import re
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
-from training.colored_maps import ColoredMaps
-from training.recipes import colored_classes
-from training.walls import Blots, Walls, find_blots, plain_walls
+from training.retouching.colored_maps import ColoredMap
+from training.retouching.parts import Parts
+from training.retouching.walls import Blots, blanked, find_blots, plain_walls, retouched
 
-COLORED = colored_classes(FACADES)[:, 0]
 WALL, WINDOW = FACADES.index_of("facade"), FACADES.index_of("window")
 SIDE_PX = 128
+PARTS = Parts.of(FACADES, SIDE_PX, torch.device("cpu"))
 COLOR = torch.tensor([0.2, 0.0, -0.2])
 WINDOWS, BLANK = slice(16, 40), slice(72, 128)  # rows
 
@@ -133,80 +130,40 @@ def test_pictures_of_twice_the_size_have_the_same_blots() -> None:
 
 
 class Painter(nn.Module):
-    """Paints walls in their color, or overgrown below the first window; windows grey, surroundings light.
-
-    `far` is the color of the first rows, whatever is there.
-    """
-
-    def __init__(self, grows: bool = False, window: float = -0.5, far: float = 0.9) -> None:
-        super().__init__()
-        self.grows, self.window, self.far = grows, window, far
+    """Paints walls in their color, overgrown below the first window if there is any; surroundings light."""
 
     def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
-        grows = self.grows and bool((classes == WINDOW).any())
+        grows = bool((classes == WINDOW).any())
         wall = overgrown(BLANK.start if grows else SIDE_PX)[None]
-        painted = torch.where(classes[:, None] == WINDOW, self.window, wall)
-        painted = torch.where(classes[:, None] == 0, 0.9, painted)
-        painted[:, :, :8] = self.far
-        return painted
+        painted = torch.where(classes[:, None] == WINDOW, -0.5, wall)
+        return torch.where(classes[:, None] == 0, 0.9, painted)
 
 
-def walls(seed: int = 0, held_out: Tensor | None = None) -> Walls:
-    sets = torch.linspace(0, 1, 2 * len(COLORED) * 3).view(2, len(COLORED), 3)
-    maps = ColoredMaps([classes()], sets, SIDE_PX, seed)
-    return Walls(maps, replace(maps, classes=[classes() if held_out is None else held_out]), COLORED, WALL)
+def drawn() -> ColoredMap:
+    return ColoredMap(classes()[None], torch.rand(1, len(PARTS.colored), 3), torch.tensor(0), torch.tensor(0))
 
 
-def losses(pupil: nn.Module) -> list[float]:
-    """In maps that keep a window: others have no foliage to be left out."""
-    found = walls()
-    numbers = [n for n in range(12) if (found.draw(n).classes == WINDOW).any()]
-    return [float(found.loss(pupil, Painter(grows=True), n)) for n in numbers]
+def test_foliage_is_left_out_by_a_picture_of_nothing_but_wall_and_counts_more_than_all_else() -> None:
+    picture = Painter()(*drawn())
+    wanted, weight = retouched(picture, drawn(), Painter(), PARTS)
+    inside = wanted[0, :, BLANK.start + 4 :, 8:-8]
+    torch.testing.assert_close(inside, COLOR.view(3, 1, 1).expand_as(inside), atol=0.05, rtol=0)
+    assert weight[0, 0, BLANK.start + 8 :, 8:-8].min() > 8
+    above = (0, slice(None), slice(BLANK.start - 32))
+    assert torch.equal(wanted[above], picture[above]) and (weight[above] == 1).all()
 
 
-def test_a_generator_without_foliage_has_learnt_it() -> None:
-    for unlearnt, learnt in zip(losses(Painter(grows=True)), losses(Painter()), strict=True):
-        assert unlearnt > 4 * learnt
-
-
-def test_blots_count_more_than_all_else_which_is_kept_too() -> None:
-    for learnt, changed in zip(losses(Painter()), losses(Painter(far=0.4)), strict=True):
-        assert changed - learnt == pytest.approx(0.5 * 8 / SIDE_PX, rel=0.01)
-    for unlearnt in losses(Painter(grows=True)):
-        assert unlearnt > 1  # foliage is off by 0.6 or so, in a third of the picture
+def test_a_wall_without_foliage_stays_as_it_is() -> None:
+    picture = overgrown(SIDE_PX)[None]
+    wanted, weight = retouched(picture, drawn(), Painter(), PARTS)
+    assert torch.equal(wanted, picture) and (weight == 1).all()
 
 
 def test_maps_are_blanked_in_the_building_alone_half_of_the_time() -> None:
-    found = walls()
-    drawn = [(found.maps.draw(n).classes, found.draw(n).classes) for n in range(60)]
-    blanked = [(was, now) for was, now in drawn if not torch.equal(was, now)]
-    assert 10 < len(blanked) < 50
-    for was, now in blanked:
-        assert torch.equal(was == 0, now == 0)
-        changed = was != now
-        assert (was[changed] == WINDOW).all() and (now[changed] == WALL).all()
-
-
-def test_what_is_blanked_follows_from_the_number_and_the_seed() -> None:
-    found = walls()
-    drawn = [found.draw(n).classes for n in range(20)]
-    assert all(torch.equal(walls().draw(n).classes, before) for n, before in enumerate(drawn))
-    assert any(not torch.equal(walls(seed=1).draw(n).classes, before) for n, before in enumerate(drawn))
-
-
-def test_blots_are_told_before_and_after_in_maps_held_out() -> None:
-    def told(held_out: Tensor | None = None) -> list[float]:
-        number = r"(\d+\.\d)%"
-        text = walls(held_out=held_out).outcome(Painter(grows=True), Painter(), lambda done, total: None)
-        found = re.fullmatch(
-            f"blots in walls: {number} before, {number} now; "
-            f"where parts are blanked: {number} before, {number} now",
-            text,
-        )
-        assert found
-        return [float(group) for group in found.groups()]
-
-    was, now, blank_was, blank_now = told()
-    assert min(was, blank_was) > 30 and now == blank_now == 0 and blank_was != was
-    nothing_drawn = torch.full_like(classes(), WALL)
-    assert told(nothing_drawn) == [0, 0, 0, 0]
+    found = [blanked(drawn(), PARTS, torch.Generator().manual_seed(n)).classes[0] for n in range(60)]
+    changed = [now for now in found if not torch.equal(classes(), now)]
+    assert 10 < len(changed) < 50
+    for now in changed:
+        where = classes() != now
+        assert torch.equal(classes() == 0, now == 0)
+        assert (classes()[where] == WINDOW).all() and (now[where] == WALL).all()

@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from facadegen.errors import UsageError
 from facadegen.palettes import LabelSet
 from training.recipes import colored_classes
 from training.retouching.colored_maps import ColoredMap
@@ -35,10 +36,15 @@ class Parts:
         Raises:
             UsageError: it has no class for walls.
         """
+        try:
+            wall = label_set.index_of(WALL_CLASS)
+        except UsageError as error:
+            has = ", ".join(label_set.classes)
+            raise UsageError(f"refinements want the class {WALL_CLASS!r}; the weights have {has}") from error
         straight = [each.casefold() in STRAIGHT_CLASSES for each in label_set.classes]
         return cls(
             colored_classes(label_set)[:, 0].to(device),
-            label_set.index_of(WALL_CLASS),
+            wall,
             torch.tensor(straight, dtype=torch.float32, device=device),
             native_size_px,
         )
