@@ -25,15 +25,15 @@ MEASURED_MAPS, MEASURED_SIZE = 24, 2.0  # the latter of the size that the genera
 
 Retouch = Callable[[Tensor, ColoredMap, nn.Module, Parts], Retouched]
 
-# In this order: what is seen in the mirrored picture, or from further away, has been put right by no other
-# yet; skies among roofs are to be like the even ones above; and shades shift last.
+# In this order: mirrored and smaller pictures are as the generator makes them, so what is taken from these is
+# yet to be put right; sky among roofs is to be like the sky above once that is even; and all change colors.
 RETOUCHES: dict[str, Retouch] = {
     "slants": slants.retouched,
-    "blots": walls.retouched,
+    "walls": walls.retouched,
     "surroundings": surroundings.retouched,
-    "skies": rooflines.retouched,
+    "rooflines": rooflines.retouched,
     "skylines": skylines.retouched,
-    "colors": paints.retouched,
+    "paints": paints.retouched,
 }
 
 
