@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facadegen.errors import TrainingError
 from facadegen.palettes import LabelSet
@@ -96,14 +97,24 @@ class Lesson:
     def off(self, made: Tensor, to_learn: Retouched, number: int) -> Tensor:
         """How far a picture (1, 3, H, W) is from what is to be learnt, a number ().
 
-        By pixels, and by features, so that what is no more than another texture does not end as a blur
-        (Johnson et al. 2016, arXiv 1603.08155, section 3.2), in a place of large pictures that follows from
-        the number.
+        By pixels, and by features (Johnson et al. 2016, arXiv 1603.08155, section 3.2), so that what is no
+        more than another texture does not end as a blur. Where any texture would do, features count once
+        more, as much as in all of the picture. Of large ones they are those of a place that follows from the
+        number.
         """
         by_pixel = ((made - to_learn.picture).abs() * to_learn.weight).mean()
         rows, columns = self._place(made, number)
         taps, wanted = (self.features(x[:, :, rows, columns]) for x in (made, to_learn.picture))
-        return by_pixel + FEATURES_WEIGHT * feature_l1(taps, wanted, made.new_ones(1))
+        all_alike = made.new_ones(1)
+        by_features = feature_l1(taps, wanted, all_alike)
+        loose = to_learn.loose[:, :, rows, columns]
+        if loose.any():
+            masks = [F.interpolate(loose, tap.shape[2:], mode="area") for tap in wanted]
+            shown, asked = (
+                [x * mask for x, mask in zip(each, masks, strict=True)] for each in (taps, wanted)
+            )
+            by_features = by_features + feature_l1(shown, asked, all_alike)
+        return by_pixel + FEATURES_WEIGHT * by_features
 
     def _place(self, picture: Tensor, number: int) -> tuple[slice, slice]:
         """Rows and columns, any of those where as much fits as is looked at; all, if less is there."""

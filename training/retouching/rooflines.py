@@ -93,7 +93,7 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
             made = before(*drawn._replace(classes=walled, colors=colors)).clamp(-1, 1)
             wanted = torch.where(there, made, wanted)
             cleared = cleared.masked_fill(there, 1.0)
-    return Retouched(wanted, 1 + CLEARED_WEIGHT * cleared)
+    return Retouched.by_pixel(wanted, 1 + CLEARED_WEIGHT * cleared)
 
 
 def clear_up(picture: Tensor, scenery: Scenery, is_open: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,7 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
     """A picture (1, 3, H, W) in -1..1 with sky in walls as above."""
     skyline = find_skyline(picture, parts.is_wall(drawn), parts.is_open(drawn), parts.native_size_px)
     weight = 1 + STRIP_WEIGHT * torch.maximum(skyline.there, skyline.rim)
-    return Retouched(open_skyline(picture, skyline), weight)
+    return Retouched.by_pixel(open_skyline(picture, skyline), weight)
 
 
 def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_px: int) -> Skyline:

@@ -22,6 +22,7 @@ from training.retouching.retouched import Retouched
 LARGE, FAR_SIZE = 2, 1.25
 CELL_PX, SOFT_PX = 32, 8
 LEAST_SHARE = 0.3  # of a cell is surroundings, in both pictures, or it says nothing
+UNLIKE_WEIGHT = 6.0  # of what was in another color, beside what is to stay as it is
 LOWEST = 0.85  # of a picture's height: below is the street, with what stands there
 TOLERANCE = 0.3  # of mean colors of cells, in -1..1: 38 levels of 255
 
@@ -34,7 +35,7 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
     far_drawn = drawn._replace(classes=sized(drawn.classes[0], FAR_SIZE * parts.native_size_px))
     far = before(*far_drawn).clamp(-1, 1)
     wanted, changed = as_from_afar(picture, parts.is_open(drawn), far, parts.is_open(far_drawn))
-    return Retouched.of_any_texture(wanted, changed)
+    return Retouched.by_pixel(wanted, 1 + UNLIKE_WEIGHT * changed)
 
 
 def as_from_afar(picture: Tensor, is_open: Tensor, far: Tensor, far_open: Tensor) -> tuple[Tensor, Tensor]:

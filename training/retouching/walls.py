@@ -69,7 +69,7 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
         return Retouched.as_is(picture)
     nothing_else = before(torch.full_like(drawn.classes, parts.wall), *drawn[1:]).clamp(-1, 1)
     weight = 1 - blots.beside + BLOT_WEIGHT * blots.there
-    return Retouched(plain_walls(picture, nothing_else, blots), weight)
+    return Retouched.by_pixel(plain_walls(picture, nothing_else, blots), weight)
 
 
 def blanked(drawn: ColoredMap, parts: Parts, random: torch.Generator) -> ColoredMap:
