@@ -49,7 +49,7 @@ def drawn(low: float = 0.4, high: float = 0.5) -> ColoredMap:
 
 
 def shifted(generator: Painter, shown: ColoredMap) -> Tensor:
-    wanted, weight = retouched(generator(*shown), shown, generator, PARTS)
+    wanted, weight, _ = retouched(generator(*shown), shown, generator, PARTS)
     assert (weight == 1).all()
     return wanted
 

@@ -11,7 +11,7 @@ from training.networks.features import Lite0
 from training.recipes import colored_classes
 from training.retouching import lesson
 from training.retouching.colored_maps import ColoredMap, ColoredMaps
-from training.retouching.lesson import Lesson
+from training.retouching.lesson import FEATURES_WEIGHT, Lesson
 from training.retouching.parts import Parts
 from training.retouching.retouched import ANY_TEXTURE, Retouched
 
@@ -34,7 +34,7 @@ class Painter(nn.Module):
 def lighter(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
     """With walls lighter by 0.2, which count twice."""
     is_wall = parts.is_wall(drawn)
-    return Retouched(picture + 0.2 * is_wall, 1 + is_wall)
+    return Retouched.by_pixel(picture + 0.2 * is_wall, 1 + is_wall)
 
 
 def striped(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
@@ -64,7 +64,7 @@ class Pixels(nn.Module):
 def test_what_is_put_right_one_after_the_other_is_to_be_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lesson, "RETOUCHES", {"lighter": lighter, "striped": striped, "again": lighter})
     (drawn,) = learnt().maps.fixed(1, 2.0)
-    wanted, weight = learnt().to_learn(Painter(0.1), drawn)
+    wanted, weight, loose = learnt().to_learn(Painter(0.1), drawn)
     wall = PARTS.is_wall(drawn)[0, 0] > 0
     right = slice(SIDE_PX // 2, None)
     torch.testing.assert_close(wanted[0, 0, :, right][wall[:, right]], torch.tensor(0.5).expand(56 * 32))
@@ -72,6 +72,7 @@ def test_what_is_put_right_one_after_the_other_is_to_be_learnt(monkeypatch: pyte
     assert weight[0, 0, 60, right].unique().tolist() == [3]
     assert weight[0, 0, 60, 0] == pytest.approx(2 + ANY_TEXTURE)
     assert weight[0, 0, 0, 0] == pytest.approx(ANY_TEXTURE)
+    assert loose[..., : SIDE_PX // 2].all() and not loose[..., right].any()
 
 
 def test_a_generator_whose_pictures_are_as_they_should_be_has_learnt_it(
@@ -92,7 +93,7 @@ def test_what_counts_more_counts_by_its_weight() -> None:
     wanted, made = torch.zeros(1, 3, SIDE_PX, SIDE_PX), torch.full((1, 3, SIDE_PX, SIDE_PX), 0.1)
     found = learnt(features=Silent())
     for weight in (1.0, 5.0):
-        to_learn = Retouched(wanted, torch.full_like(wanted[:, :1], weight))
+        to_learn = Retouched.by_pixel(wanted, torch.full_like(wanted[:, :1], weight))
         assert float(found.off(made, to_learn, 0)) == pytest.approx(0.1 * weight)
 
 
@@ -111,6 +112,18 @@ def test_another_texture_of_the_same_kind_is_nearer_than_a_blur() -> None:
     any_texture = Retouched.of_any_texture(wanted, torch.ones_like(wanted[:, :1]))
     assert float((shifted - wanted).abs().mean()) > 0.9 * float((blur - wanted).abs().mean())
     assert found.off(shifted, any_texture, 0) < 0.8 * found.off(blur, any_texture, 0)
+
+
+def test_where_any_texture_would_do_features_count_as_much_as_in_all_of_the_picture() -> None:
+    wanted, loose = torch.ones(1, 3, SIDE_PX, SIDE_PX), torch.zeros(1, 1, SIDE_PX, SIDE_PX)
+    loose[..., :8, :8] = 1
+    within, elsewhere = wanted.clone(), wanted.clone()
+    within[..., :8, :8] += 0.1
+    elsewhere[..., -8:, -8:] += 0.1
+    found, to_learn = learnt(), Retouched(wanted, 0 * loose, loose)
+    share = 64 / SIDE_PX**2
+    for made, times in ((within, 1 + share), (elsewhere, share)):
+        assert float(found.off(made, to_learn, 0)) == pytest.approx(0.1 * times * FEATURES_WEIGHT, rel=1e-3)
 
 
 def test_of_large_pictures_features_are_of_a_place_that_follows_from_the_number() -> None:

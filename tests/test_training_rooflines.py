@@ -244,7 +244,7 @@ def retouched_by(picture: Tensor, of: Tensor, native_size_px: int = SIDE_PX) -> 
 
 
 def test_what_is_cleared_up_counts_more_than_all_else() -> None:
-    wanted, weight = retouched_by(scene(), classes())
+    wanted, weight, _ = retouched_by(scene(), classes())
     clear, where = cleared(Mason(scene())(classes()[None], torch.full((1, 12, 3), 0.9), None, None)[0])
     torch.testing.assert_close(wanted[0], clear)
     torch.testing.assert_close(weight[0, 0], 1 + 12 * where)
@@ -254,7 +254,7 @@ def test_neighbors_in_large_pictures_learn_to_be_walls_of_their_own_color() -> N
     frayed, labelled = scene(), classes()
     labelled[90:100, 8:20] = WINDOW
     frayed[:, 90:100, 4:24:2] = ROOF
-    wanted, weight = retouched_by(frayed, labelled, SIDE_PX // 2)
+    wanted, weight, _ = retouched_by(frayed, labelled, SIDE_PX // 2)
     top = roofline(wanted[0], 1)
     walls = wanted[0, :, top + 8 : STREET - 4, : LEFT - 2]
     beside = labelled[top + 8 : STREET - 4, : LEFT - 2] == 0
@@ -268,5 +268,5 @@ def test_neighbors_in_large_pictures_learn_to_be_walls_of_their_own_color() -> N
 
 def test_a_picture_without_sky_stays_as_it_is() -> None:
     picture = GREY.expand(3, SIDE_PX, SIDE_PX)
-    wanted, weight = retouched_by(picture, torch.zeros_like(classes()))
+    wanted, weight, _ = retouched_by(picture, torch.zeros_like(classes()))
     assert torch.equal(wanted[0], picture) and (weight == 1).all()

@@ -287,7 +287,7 @@ def retouched_by(picture: Tensor, native_size_px: int = SIDE_PX) -> Retouched:
 
 
 def test_such_sky_counts_more_than_all_else_and_so_does_the_edge_of_the_box() -> None:
-    wanted, weight = retouched_by(house())
+    wanted, weight, _ = retouched_by(house())
     assert_is(strip_of(wanted[0]), SKY)
     assert strip_of(weight[0]).min() == pytest.approx(21)
     assert weight[0, 0, BOX_PX - 1, :32].min() == pytest.approx(21)

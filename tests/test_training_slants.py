@@ -120,13 +120,16 @@ def test_a_slanted_edge_of_a_class_is_the_maps_own() -> None:
 
 def test_a_leaf_at_one_end_of_a_balcony_goes_by_any_texture() -> None:
     was, clean = (retouched_by(Painter(strength), SIDE_PX).picture for strength in (1.0, 0.0))
-    wanted, weight = retouched_by(Painter(), NATIVE_PX)
+    wanted, weight, loose = retouched_by(Painter(), NATIVE_PX)
     faint = (wanted - clean)[STROKE].abs().mean() / (was - clean)[STROKE].abs().mean()
     assert float(faint) < 0.1
     assert float(weight[..., :64].min()) == pytest.approx(ANY_TEXTURE)
     assert float(weight[..., 64:].min()) == 1
+    torch.testing.assert_close(weight, 1 - (1 - ANY_TEXTURE) * loose)
 
 
 def test_small_pictures_stay_as_they_are() -> None:
-    wanted, weight = retouched_by(Painter(), SIDE_PX)
-    assert float(wanted[STROKE].min()) == pytest.approx(-0.6 + 0.3) and (weight == 1).all()
+    wanted, weight, loose = retouched_by(Painter(), SIDE_PX)
+    assert (
+        float(wanted[STROKE].min()) == pytest.approx(-0.6 + 0.3) and (weight == 1).all() and not loose.any()
+    )
