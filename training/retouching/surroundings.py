@@ -22,7 +22,7 @@ from training.retouching.retouched import Retouched
 LARGE, FAR_SIZE = 2, 1.25
 CELL_PX, SOFT_PX = 32, 8
 LEAST_SHARE = 0.3  # of a cell is surroundings, in both pictures, or it says nothing
-UNLIKE_WEIGHT = 6.0  # of what was in another color, beside what is to stay as it is
+UNLIKE_WEIGHT = 30.0  # of what was in another color, beside what is to stay as it is
 LOWEST = 0.85  # of a picture's height: below is the street, with what stands there
 TOLERANCE = 0.3  # of mean colors of cells, in -1..1: 38 levels of 255
 
