@@ -3,8 +3,8 @@
 # make demo    examples/labels -> facades/
 # make bench   the benchmark, a quarter of an hour; ONLY=net for one section
 # make soak    the torture tests, a quarter of an hour; SOAK_SCALE=0.1 for less
-# make weights the shipped weights anew, from DATA=data into runs/weights/: half an hour on a GPU, and
-#              four hours on two cores
+# make weights the shipped weights anew, from DATA=data into runs/weights/: half an hour on a GPU and
+#              an hour and a half on two cores
 # make clean   removes the virtual environment and what tools left
 #
 # make test PYTHON=python3.13    another Python (3.11 to 3.13)
@@ -35,7 +35,7 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/soak
 
-# The thirteen runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
+# The six runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
 DATA := data
 RUNS := runs/weights
 BATCH_SIZE := 32
@@ -54,45 +54,17 @@ $(RUNS)/third.pt: $(RUNS)/second.pt
 	$(FIT) --out $@ --run-dir $(RUNS)/third --steps $(or $(STEPS),8560) --seed 42 \
 	    --start-from $< --start-share 0.5 --generator-rate 3e-4
 
-$(RUNS)/once.pt: $(RUNS)/third.pt
-	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/once \
-	    --steps $(or $(STEPS),400)
-
-$(RUNS)/twice.pt: $(RUNS)/once.pt
-	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/twice \
-	    --steps $(or $(STEPS),240) --seed 1 --tolerance 0.4 --color-weight 20
-
-$(RUNS)/skies.pt: $(RUNS)/twice.pt
+$(RUNS)/refined.pt: $(RUNS)/third.pt
 	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/skies --subject skies --steps $(or $(STEPS),500) --batch-size 8
+	    --run-dir $(RUNS)/refined --steps $(or $(STEPS),480)
 
-$(RUNS)/walls.pt: $(RUNS)/skies.pt
-	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/walls --subject walls --steps $(or $(STEPS),400) --batch-size 8
+$(RUNS)/large.pt: $(RUNS)/refined.pt
+	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/large \
+	    --steps $(or $(STEPS),200) --batch-size 4 --rate 3e-4 --seed 1
 
-$(RUNS)/skylines.pt: $(RUNS)/walls.pt
-	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/skylines --subject skylines --steps $(or $(STEPS),600) --batch-size 8 --rate 3e-4
-
-$(RUNS)/thrice.pt: $(RUNS)/skylines.pt
-	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/thrice \
-	    --steps $(or $(STEPS),240) --seed 2 --tolerance 0.4 --color-weight 20
-
-$(RUNS)/rooflines.pt: $(RUNS)/thrice.pt
-	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/rooflines --subject rooflines --steps $(or $(STEPS),600) --batch-size 8 --rate 3e-4
-
-$(RUNS)/large-rooflines.pt: $(RUNS)/rooflines.pt
-	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/large-rooflines \
-	    --subject rooflines --steps $(or $(STEPS),600) --batch-size 4 --rate 3e-4 --seed 1
-
-$(RUNS)/paints.pt: $(RUNS)/large-rooflines.pt
-	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/paints --subject paints --steps $(or $(STEPS),300) --batch-size 8
-
-$(RUNS)/facades.pt: $(RUNS)/paints.pt
-	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/slants \
-	    --subject slants --steps $(or $(STEPS),200) --batch-size 8 --rate 3e-4
+$(RUNS)/facades.pt: $(RUNS)/large.pt
+	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/larger \
+	    --steps $(or $(STEPS),100) --batch-size 4 --rate 3e-4 --seed 2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
