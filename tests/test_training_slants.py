@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
 from training.retouching.colored_maps import ColoredMap
-from training.retouching.parts import Parts
+from training.retouching.parts import LARGE, Parts
 from training.retouching.retouched import ANY_TEXTURE, Retouched
-from training.retouching.slants import BORDER_PX, LARGE, retouched, slants, straightened
+from training.retouching.slants import BORDER_PX, retouched, slants, straightened
 
 WALL, BALCONY = (FACADES.index_of(name) for name in ("facade", "balcony"))
 SIDE_PX = 128

@@ -1,6 +1,6 @@
 """Label maps in colors, without their photos: what a refinement learns from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,18 +55,14 @@ class ColoredMaps:
     def fixed(self, most: int, size: float = 1.0) -> list[ColoredMap]:
         """So many maps, that many times as large as those that the generator was trained at, and their
         colors, both spread over all there are; always the same."""
-        start = torch.tensor(0)
+        start, count = torch.tensor(0), min(most, len(self.classes))
         return [
             self._colored(classes, colors, size * self.native_size_px, start, start)
-            for classes, colors in spread_both(self.classes, self.color_sets, most)
+            for classes, colors in zip(
+                spread(self.classes, count), spread(list(self.color_sets), count), strict=True
+            )
         ]
 
     @staticmethod
     def _colored(classes: Tensor, colors: Tensor, longest_px: float, top: Tensor, left: Tensor) -> ColoredMap:
         return ColoredMap(sized(classes, min(longest_px, max(classes.shape))), colors[None], top, left)
-
-
-def spread_both(classes: Sequence[Tensor], color_sets: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """So many maps, or all, each with colors, both spread over all there are; always the same."""
-    count = min(most, len(classes))
-    return zip(spread(classes, count), spread(list(color_sets), count), strict=True)

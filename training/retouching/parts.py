@@ -13,6 +13,7 @@ from training.retouching.colored_maps import ColoredMap
 from training.retouching.masks import times_native
 
 WALL_CLASS = "facade"
+LARGE = 2  # times as large as those that the generator was trained at are large pictures, or larger
 STRAIGHT_CLASSES = (WALL_CLASS, "cornice", "pillar", "sill", "balcony", "molding")
 
 
@@ -61,6 +62,6 @@ class Parts:
         """1 for what is built of straight lines, (1, 1, H, W)."""
         return self.straight[drawn.classes.long()][:, None]
 
-    def times(self, pictures: Tensor) -> int:
-        """How many times as large pictures (N, C, H, W) are, as `times_native` tells."""
-        return times_native(pictures, self.native_size_px)
+    def is_large(self, pictures: Tensor) -> bool:
+        """Whether pictures (N, C, H, W) are so much larger that some faults show in them alone."""
+        return times_native(pictures, self.native_size_px) >= LARGE

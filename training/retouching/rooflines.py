@@ -84,7 +84,7 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
     if not scenery:
         return Retouched.as_is(picture)
     wanted, cleared = clear_up(picture, scenery, is_open)
-    if parts.times(picture) > 1:
+    if parts.is_large(picture):
         for neighbor in scenery.neighbors:
             there = _where(neighbor, scenery, drawn)
             walled = drawn.classes.masked_fill((drawn.classes == 0) & there, parts.wall)

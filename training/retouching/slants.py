@@ -18,8 +18,6 @@ from training.retouching.masks import gaussian, grown, reduced, shrunk, softened
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
 
-LARGE = 2  # times as large as those that the generator was trained at are pictures to put right, or larger
-
 # px of pictures of about the size that the generator was trained at, but for the border's.
 BORDER_PX = 2  # of straight classes, where the steps from one class to the next say nothing
 AROUND_PX = 3  # standard deviation of the place in which lines are told by
@@ -30,7 +28,7 @@ GROWTH_PX = 2  # how far beyond that is to be straight
 
 def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
     """A picture (1, 3, H, W) in -1..1 that `before` makes of a map, straight, if it is large."""
-    if parts.times(picture) < LARGE:
+    if not parts.is_large(picture):
         return Retouched.as_is(picture)
     mirrored = before(*drawn._replace(classes=drawn.classes.flip(2))).clamp(-1, 1).flip(3)
     wanted, changed = straightened(picture, mirrored, parts.is_straight(drawn), parts.native_size_px)

@@ -17,9 +17,7 @@ from training.retouching.masks import softened
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
 
-# Times as large as those that the generator was trained at: from which on pictures count as large, and how
-# large the same map is from further away.
-LARGE, FAR_SIZE = 2, 1.25
+FAR_SIZE = 1.25  # of the same map from further away, of the size that the generator was trained at
 CELL_PX, SOFT_PX = 32, 8
 LEAST_SHARE = 0.3  # of a cell is surroundings, in both pictures, or it says nothing
 UNLIKE_WEIGHT = 30.0  # of what was in another color, beside what is to stay as it is
@@ -30,7 +28,7 @@ TOLERANCE = 0.3  # of mean colors of cells, in -1..1: 38 levels of 255
 def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
     """A picture (1, 3, H, W) in -1..1 that `before` makes of a map, its surroundings as seen from further
     away, where those are in other colors, if it is large."""
-    if parts.times(picture) < LARGE:
+    if not parts.is_large(picture):
         return Retouched.as_is(picture)
     far_drawn = drawn._replace(classes=sized(drawn.classes[0], FAR_SIZE * parts.native_size_px))
     far = before(*far_drawn).clamp(-1, 1)
