@@ -11,7 +11,7 @@ from training.networks.features import Lite0
 from training.recipes import colored_classes
 from training.retouching import lesson
 from training.retouching.colored_maps import ColoredMap, ColoredMaps
-from training.retouching.lesson import FEATURES_WEIGHT, Lesson
+from training.retouching.lesson import FEATURES_WEIGHT, LOOSE_WEIGHT, Lesson
 from training.retouching.parts import Parts
 from training.retouching.retouched import ANY_TEXTURE, Retouched
 
@@ -114,7 +114,7 @@ def test_another_texture_of_the_same_kind_is_nearer_than_a_blur() -> None:
     assert found.off(shifted, any_texture, 0) < 0.8 * found.off(blur, any_texture, 0)
 
 
-def test_where_any_texture_would_do_features_count_as_much_as_in_all_of_the_picture() -> None:
+def test_where_any_texture_would_do_features_count_more_than_in_all_of_the_picture() -> None:
     wanted, loose = torch.ones(1, 3, SIDE_PX, SIDE_PX), torch.zeros(1, 1, SIDE_PX, SIDE_PX)
     loose[..., :8, :8] = 1
     within, elsewhere = wanted.clone(), wanted.clone()
@@ -122,7 +122,7 @@ def test_where_any_texture_would_do_features_count_as_much_as_in_all_of_the_pict
     elsewhere[..., -8:, -8:] += 0.1
     found, to_learn = learnt(), Retouched(wanted, 0 * loose, loose)
     share = 64 / SIDE_PX**2
-    for made, times in ((within, 1 + share), (elsewhere, share)):
+    for made, times in ((within, LOOSE_WEIGHT + share), (elsewhere, share)):
         assert float(found.off(made, to_learn, 0)) == pytest.approx(0.1 * times * FEATURES_WEIGHT, rel=1e-3)
 
 

@@ -21,6 +21,7 @@ from training.retouching.parts import WALL_CLASS, Parts
 from training.retouching.retouched import Retouched
 
 FEATURES_WEIGHT = 0.05  # beside pixels, of pictures in -1..1
+LOOSE_WEIGHT = 2.0  # of features where another texture would do, beside those of all of the picture
 FEATURES_SIZE = 2  # of what is looked at of a large picture, of the size that the generator was trained at
 MEASURED_MAPS, MEASURED_SIZE = 24, 2.0  # the latter of the size that the generator was trained at
 
@@ -99,8 +100,8 @@ class Lesson:
 
         By pixels, and by features (Johnson et al. 2016, arXiv 1603.08155, section 3.2), so that what is no
         more than another texture does not end as a blur. Where any texture would do, features count once
-        more, as much as in all of the picture. Of large ones they are those of a place that follows from the
-        number.
+        more, by `LOOSE_WEIGHT` times as much as in all of the picture. Of large ones they are those of a
+        place that follows from the number.
         """
         by_pixel = ((made - to_learn.picture).abs() * to_learn.weight).mean()
         rows, columns = self._place(made, number)
@@ -113,7 +114,7 @@ class Lesson:
             shown, asked = (
                 [x * mask for x, mask in zip(each, masks, strict=True)] for each in (taps, wanted)
             )
-            by_features = by_features + feature_l1(shown, asked, all_alike)
+            by_features = by_features + LOOSE_WEIGHT * feature_l1(shown, asked, all_alike)
         return by_pixel + FEATURES_WEIGHT * by_features
 
     def _place(self, picture: Tensor, number: int) -> tuple[slice, slice]:
