@@ -1,10 +1,12 @@
 """Rooflines: skies are to be even, neighbors are to end below them, and nothing else changes."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from facadegen.palettes import FACADES
+from facadegen.palettes import FACADES, LabelSet, Palette
 from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
@@ -227,40 +229,53 @@ def test_large_pictures_have_rooflines_at_the_same_place_and_as_sharp() -> None:
 class Mason(nn.Module):
     """Paints what is labelled wall in the color asked for, all else as in a picture (3, H, W)."""
 
-    def __init__(self, picture: Tensor) -> None:
+    def __init__(self, picture: Tensor, wall: int = FACADE) -> None:
         super().__init__()
-        self.picture = picture
+        self.picture, self.wall = picture, wall
 
     def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
-        wall = 2 * colors[:, FACADE, :, None, None] - 1
-        return torch.where(classes[:, None] == FACADE, wall, self.picture[None])
+        wall = 2 * colors[:, self.wall, :, None, None] - 1
+        return torch.where(classes[:, None] == self.wall, wall, self.picture[None])
 
 
-def retouched_by(picture: Tensor, of: Tensor, native_size_px: int = SIDE_PX) -> Retouched:
-    colors = torch.full((1, len(FACADES.classes), 3), 0.9)
-    drawn = ColoredMap(of[None], colors, torch.tensor(0), torch.tensor(0))
-    parts = Parts.of(FACADES, native_size_px, torch.device("cpu"))
-    return retouched(Mason(picture)(*drawn), drawn, Mason(picture), parts)
+ASKED = (torch.full((1, 12, 3), 0.9), torch.tensor(0), torch.tensor(0))
+
+
+def retouched_by(
+    picture: Tensor, of: Tensor, native_size_px: int = SIDE_PX, label_set: LabelSet = FACADES
+) -> Retouched:
+    drawn = ColoredMap(of[None], *ASKED)
+    parts = Parts.of(label_set, native_size_px, torch.device("cpu"))
+    mason = Mason(picture, parts.wall)
+    return retouched(mason(*drawn), drawn, mason, parts)
 
 
 def test_what_is_cleared_up_counts_more_than_all_else() -> None:
     wanted, weight, _ = retouched_by(scene(), classes())
-    clear, where = cleared(Mason(scene())(classes()[None], torch.full((1, 12, 3), 0.9), None, None)[0])
+    clear, where = cleared(Mason(scene())(classes()[None], *ASKED)[0])
     torch.testing.assert_close(wanted[0], clear)
     torch.testing.assert_close(weight[0, 0], 1 + 12 * where)
 
 
-def test_neighbors_in_large_pictures_learn_to_be_walls_of_their_own_color() -> None:
+@pytest.mark.parametrize("order", [range(12), [*range(1, 12), 0]], ids=["background first", "last"])
+def test_neighbors_in_large_pictures_learn_to_be_walls_of_their_own_color(order: Sequence[int]) -> None:
+    label_set = LabelSet(
+        tuple(FACADES.classes[old] for old in order),
+        (Palette("own", tuple(FACADES.palettes[0].colors[old] for old in order)),),
+    )
     frayed, labelled = scene(), classes()
     labelled[90:100, 8:20] = WINDOW
+    labelled[104:110, 4:28] = FACADE
     frayed[:, 90:100, 4:24:2] = ROOF
-    wanted, weight, _ = retouched_by(frayed, labelled, SIDE_PX // 2)
+    ids = torch.tensor([list(order).index(old) for old in range(12)], dtype=torch.uint8)
+    wanted, weight, _ = retouched_by(frayed, ids[labelled.long()], SIDE_PX // 2, label_set)
     top = roofline(wanted[0], 1)
-    walls = wanted[0, :, top + 8 : STREET - 4, : LEFT - 2]
-    beside = labelled[top + 8 : STREET - 4, : LEFT - 2] == 0
+    within = slice(top + 8, STREET - 8), slice(LEFT - 2)
+    walls, made = (x[:, *within] for x in (wanted[0], Mason(frayed)(labelled[None], *ASKED)[0]))
+    beside = labelled[within] == 0
     assert (walls - NEIGHBOR).abs().mean(0)[beside].max() < 0.15
-    assert torch.equal(walls[:, ~beside], frayed[:, top + 8 : STREET - 4, : LEFT - 2][:, ~beside])
-    assert weight[0, 0, top + 8 : STREET - 8, : LEFT - 2].min() == pytest.approx(13)
+    assert torch.equal(walls[:, ~beside], made[:, ~beside])
+    torch.testing.assert_close(weight[0, 0][within], torch.where(beside, 13.0, 1.0))
     torch.testing.assert_close(wanted[0, :, TOP + 8 : STREET, 60], torch.full((3, STREET - TOP - 8), 0.8))
     small = retouched_by(frayed, labelled).picture[0]
     torch.testing.assert_close(small[:, 90:100, :LEFT], frayed[:, 90:100, :LEFT], atol=0.05, rtol=0)

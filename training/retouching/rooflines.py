@@ -86,8 +86,8 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
     wanted, cleared = clear_up(picture, scenery, is_open)
     if parts.is_large(picture):
         for neighbor in scenery.neighbors:
-            there = _where(neighbor, scenery, drawn)
-            walled = drawn.classes.masked_fill((drawn.classes == 0) & there, parts.wall)
+            there = _where(neighbor, scenery, drawn) & (is_open[:, 0] > 0)
+            walled = drawn.classes.masked_fill(there, parts.wall)
             colors = drawn.colors.clone()
             colors[:, parts.wall] = (neighbor.color + 1) / 2
             made = before(*drawn._replace(classes=walled, colors=colors)).clamp(-1, 1)
@@ -152,7 +152,7 @@ def find_scenery(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
 
 
 def _where(neighbor: Neighbor, scenery: Scenery, drawn: ColoredMap) -> Tensor:
-    """True for the neighbor's columns between its roofline and the street, (1, H, W)."""
+    """True for the neighbor's columns between its roofline and the street, (1, H, W), labels and all."""
     there = torch.zeros_like(scenery.below)
     last = round(STREET[1] * there.shape[2])
     there[:, :, neighbor.roofline : last, neighbor.left : neighbor.right] = 1
