@@ -1,6 +1,9 @@
 """Data: every layout is read, pairs stay aligned, samples depend on their number alone, faults are named."""
 
 import json
+import struct
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -82,6 +85,20 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         data.read_pairs((tmp_path / "nowhere",), "train", FACADES)
 
 
+@pytest.mark.parametrize(
+    "look",
+    [
+        data.is_folder,
+        lambda folder: data.label_set_of((folder,)),
+        lambda folder: data.find_pairs(folder, "train"),
+        lambda folder: data.find_pairs(folder.parent, folder.name),
+    ],
+)
+def test_a_folder_that_cannot_be_looked_into_is_named(look: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"xxx.*: cannot be read: File name too long"):
+        look(tmp_path / ("x" * 300))
+
+
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     with pytest.raises(TrainingError, match="train: no pairs"):
@@ -99,6 +116,23 @@ def test_a_size_mismatch_is_named(tmp_path: Path) -> None:
     save_halves(tmp_path / "photos", tmp_path / "labels")
     Image.new("RGB", (50, 64), "#808080").save(tmp_path / "photos" / "a.jpg")
     with pytest.raises(TrainingError, match=r"a\.jpg: photo of 50x64 beside a label map of 64x64"):
+        data.read_pairs((tmp_path,), "train", FACADES)
+
+
+@pytest.mark.parametrize("fault", ["damaged", "too large"])
+def test_a_photo_that_cannot_be_read_is_named(fault: str, tmp_path: Path) -> None:
+    save_halves(tmp_path / "photos", tmp_path / "labels")
+    (tmp_path / "photos" / "a.jpg").unlink()
+    photo = tmp_path / "photos" / "a.png"
+    Image.new("RGB", (64, 64), "#808080").save(photo)
+    content = bytearray(photo.read_bytes())
+    if fault == "damaged":
+        content[content.index(b"IDAT") : content.index(b"IDAT") + 4] = b"\0\0\0\0"
+    else:
+        head = struct.pack(">4sII5s", b"IHDR", 20_000, 20_000, content[24:29])
+        content[12:33] = head + struct.pack(">I", zlib.crc32(head))
+    photo.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"a\.png: "):
         data.read_pairs((tmp_path,), "train", FACADES)
 
 

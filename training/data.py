@@ -5,19 +5,20 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from facadegen import labels, style
 from facadegen.errors import LabelMapError, TrainingError
 from facadegen.palettes import FACADES, LabelSet, load_label_set
+from facadegen.picture import read_picture
 from training.batch import Batch, Sample, develop, draw_jitter
 from training.losses import mean_class_colors
 from training.repaint import Repaint
@@ -54,10 +55,27 @@ class PairFiles:
     label_map: Path
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder.
+
+    Raises:
+        TrainingError: that cannot be told.
+    """
+    with _looking_into(path):
+        return path.is_dir()
+
+
 def label_set_of(folders: tuple[Path, ...]) -> LabelSet:
-    """The label set of `palette.json` in one of the folders, else the twelve facade classes."""
+    """The label set of `palette.json` in one of the folders, else the twelve facade classes.
+
+    Raises:
+        TrainingError: a folder cannot be looked into.
+        UsageError: as `load_label_set`.
+    """
     for folder in folders:
-        if (folder / PALETTE_FILE).is_file():
+        with _looking_into(folder):
+            found = (folder / PALETTE_FILE).is_file()
+        if found:
             return load_label_set(folder / PALETTE_FILE)
     return FACADES
 
@@ -70,8 +88,22 @@ def find_pairs(folder: Path, split: str) -> list[PairFiles]:
     `folder/train/` all of these for `train` in `folder` itself.
 
     Raises:
-        TrainingError: no such folder, no pairs in it, or a photo without its label map.
+        TrainingError: no such folder, or it cannot be looked into, no pairs in it, or a photo without its
+            label map.
     """
+    with _looking_into(folder):
+        return _pairs_in(folder, split)
+
+
+@contextmanager
+def _looking_into(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(f"cannot be read: {error.strerror}", error.filename or folder) from error
+
+
+def _pairs_in(folder: Path, split: str) -> list[PairFiles]:
     if not folder.is_dir():
         raise TrainingError("no such folder (expected one with photo and label map pairs)", folder)
     place = folder / split
@@ -129,12 +161,11 @@ def read_pair(files: PairFiles, label_set: LabelSet) -> Pair:
     """
     label_map = read_label_map(files.label_map, label_set)
     photo = label_map.photo
-    try:
-        if files.photo != files.label_map:
-            with Image.open(files.photo) as picture:
-                photo = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"cannot be read as a photo: {error}", files.photo) from error
+    if files.photo != files.label_map:
+        try:
+            photo = read_picture(files.photo, labels.MAX_PIXELS).rgb()
+        except LabelMapError as error:
+            raise TrainingError(error.problem, files.photo) from error
     if photo is None:
         raise TrainingError(
             "no photo beside the label map (expected a picture with both halves)", files.photo

@@ -22,7 +22,7 @@ from facadegen.style import Style, resolve_style
 from facadegen.weights import checksum
 from training import command, obedience, tables
 from training.closeups import Crops, choose_crops
-from training.data import label_set_of, read_pairs
+from training.data import is_folder, label_set_of, read_pairs
 from training.export import record_scores
 from training.gallery import read_gallery
 from training.judge import NAME, Judge, load_inception
@@ -44,6 +44,7 @@ class EvaluateOptions:
 
     Raises:
         UsageError: no such data folder.
+        TrainingError: whether there is one cannot be told.
     """
 
     weights: Path
@@ -59,9 +60,9 @@ class EvaluateOptions:
     device: str
 
     def __post_init__(self) -> None:
-        if not self.data.is_dir():
+        if not is_folder(self.data):
             raise UsageError("no such folder (expected one with train and val pairs)", self.data)
-        if self.large is not None and not self.large.is_dir():
+        if self.large is not None and not is_folder(self.large):
             raise UsageError("no such folder (expected one with val pairs of large pictures)", self.large)
 
     @property
