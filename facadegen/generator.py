@@ -42,7 +42,13 @@ TOLERATED_LEVELS = 2.0  # of 255: the mean difference from fp32 that a faster pr
 
 _TEST_MAP_PX = 128
 _PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
-_MODE_FOR = {"I": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}  # of what PNG has not; RGB for all others
+_MODE_FOR = {
+    "I": "L",
+    "F": "L",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "PA": "RGBA",
+}  # of what PNG has not; RGB for all others
 
 
 class Generator:
@@ -270,6 +276,14 @@ def _test_picture(generator: Generator, weights: Path) -> npt.NDArray[np.int16]:
         raise UsageError(f"{generator.device} fails at a test picture, try --device cpu: {problem}") from None
 
 
+def _require_bytes(values: npt.NDArray[Any]) -> None:
+    """Raises LabelMapError for values (H, W) that converting would clip, or cut off behind the point."""
+    if not np.isin(values, np.arange(256)).all():
+        raise LabelMapError(
+            f"has values of {values.min():.10g} to {values.max():.10g}; expected whole ones, 0 to 255"
+        )
+
+
 def _as_file(picture: "Image") -> io.BytesIO:
     """An open picture as the PNG file that `decode` reads, index maps staying such."""
     from PIL.Image import Image
@@ -281,9 +295,13 @@ def _as_file(picture: "Image") -> io.BytesIO:
     try:
         exif = picture.getexif()  # which may turn it
         if picture.mode not in _PNG_MODES:
-            # Converting would clip what is out of range.
-            if picture.mode == "I" and ((values := np.asarray(picture)) != values.astype(np.uint8)).any():
-                raise LabelMapError(f"has values of {values.min()} to {values.max()}; expected 0 to 255")
+            # Converting would clip what is out of range, and cut off what follows the point.
+            if (
+                picture.mode in ("I", "F")
+                and not np.isin(values := np.asarray(picture), np.arange(256)).all()
+            ):
+                problem = f"has values of {values.min():g} to {values.max():g}"
+                raise LabelMapError(f"{problem}; expected whole ones, 0 to 255")
             picture = picture.convert(_MODE_FOR.get(picture.mode, "RGB"))
         picture.save(file, "PNG", compress_level=1, exif=exif)
     except (OSError, SyntaxError, ValueError) as error:

@@ -214,15 +214,23 @@ def test_called_with_a_path_or_an_open_picture(tiny_generator: Generator, label_
         assert tiny_generator(picture.convert("CMYK").convert("RGB")) == made
         indices = Image.fromarray(blocks(1, 45, 60)[0] + 1)
     assert tiny_generator(indices) == made
-    assert tiny_generator(Image.fromarray(np.asarray(indices).astype(np.int32))) == made  # mode I
+    for kind in (np.int32, np.float32):
+        assert tiny_generator(Image.fromarray(np.asarray(indices).astype(kind))) == made  # modes I and F
     assert tiny_generator(indices.convert("LA").convert("La")) == made
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
 @pytest.mark.parametrize("values", [(-1, 11), (0, 300)])
-def test_class_ids_out_of_range(values: tuple[int, int], tiny_generator: Generator) -> None:
-    wrong = Image.fromarray(np.tile(np.array(values, np.int32), (8, 8)))
-    with pytest.raises(LabelMapError, match=rf"values of {values[0]} to {values[1]}; expected 0 to 255"):
+def test_class_ids_out_of_range(values: tuple[int, int], kind: type, tiny_generator: Generator) -> None:
+    wrong = Image.fromarray(np.tile(np.array(values, kind), (8, 8)))
+    problem = rf"values of {values[0]} to {values[1]}; expected whole ones, 0 to 255"
+    with pytest.raises(LabelMapError, match=problem):
         tiny_generator(wrong)
+
+
+def test_class_ids_between_whole_ones(tiny_generator: Generator) -> None:
+    with pytest.raises(LabelMapError, match=r"values of 0 to 2\.5; expected whole ones"):
+        tiny_generator(Image.fromarray(np.tile(np.array([0, 2.5], np.float32), (8, 8))))
 
 
 @pytest.mark.parametrize("thing", [np.zeros((8, 8), np.uint8), b"bytes", None])
