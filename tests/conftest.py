@@ -21,8 +21,8 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def heeded_signals() -> None:
-    """In the background of a script Ctrl-C is ignored, by all that the tests start, too; and training, run
-    in this process, leaves handlers of its own."""
+    """In the background of a script Ctrl-C is ignored, by all that the tests start, too; and a test may have
+    left another handler."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

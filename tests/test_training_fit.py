@@ -217,11 +217,18 @@ def test_a_signal_stops_after_the_step_in_hand(
 def test_a_signal_ignored_from_the_start_stops_nothing() -> None:
     """As Ctrl-C is in the background of a script."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stop = command.stop_on_signals()
-    signal.raise_signal(signal.SIGINT)
-    assert not stop.is_set()
-    signal.raise_signal(signal.SIGTERM)
-    assert stop.is_set()
+    with command.stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+
+
+def test_after_the_last_step_signals_end_the_process_as_ever() -> None:
+    with command.stop_on_signals():
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.usefixtures("short_ending")

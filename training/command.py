@@ -3,7 +3,8 @@
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import cyclopts
 
@@ -33,13 +34,19 @@ def run(app: cyclopts.App, arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set: the step in hand is finished and saved.
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, while the context lasts: the step in hand is finished and saved.
 
     One that the process was started to ignore stays so, as Ctrl-C is in the background of shell scripts.
     """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: stop.set())
-    return stop
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in heeded:
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)

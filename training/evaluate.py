@@ -328,7 +328,7 @@ def main_command(
     )
     with _writing(out):  # before minutes are spent on what goes into it
         out.mkdir(parents=True, exist_ok=True)
-    results = evaluate(options, Console(stderr=True))
+    results = evaluate(options, Console(stderr=True, markup=False))
     tables.show(results.rows, results.styles)
     try:
         if card:

@@ -149,7 +149,7 @@ def fit(
     dry_run
         Check options and data, say what would be done, and stop.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     chosen = devices.choose_device(device)
     options = FitOptions(
         data=data,
@@ -212,19 +212,18 @@ def train(options: FitOptions, device: torch.device, world: World, console: Cons
     classes = material.label_set.classes
     origin = Origin(data.fingerprint(material.train), classes, [source_commit()], [precision], start)
     resume(trainer, options, origin, world)
-    stop = command.stop_on_signals()
     samples = make_samples(material, options, recipe.settings)
     steps, place = (trainer.done, options.steps), (world.rank, world.size)
-    batches = data.batches(samples, *steps, options.batch_size, *place, options.workers, device)
-    if world.leads:
-        with Logbook(options.run, options.steps, trainer.done, options.log_every, console) as logbook:
-            finished = loop.run(
-                trainer, batches, Keeper(trainer, logbook, material, options, origin).after_step, stop.is_set
-            )
-            save(trainer, options, origin)
-            logbook.curves()
-    else:
-        finished = loop.run(trainer, batches, lambda terms: None, stop.is_set)
+    with command.stop_on_signals() as stop:
+        batches = data.batches(samples, *steps, options.batch_size, *place, options.workers, device)
+        if world.leads:
+            with Logbook(options.run, options.steps, trainer.done, options.log_every, console) as logbook:
+                keeper = Keeper(trainer, logbook, material, options, origin)
+                finished = loop.run(trainer, batches, keeper.after_step, stop.is_set)
+                save(trainer, options, origin)
+                logbook.curves()
+        else:
+            finished = loop.run(trainer, batches, lambda terms: None, stop.is_set)
     if not finished:
         console.print(f"stopped after {trainer.done} steps; the same command goes on from there")
         return 130

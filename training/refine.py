@@ -202,7 +202,7 @@ def refine(
         generator = begun(card, start, weights)
         parts = Parts.of(card.label_set, card.native_size_px, chosen)
         lesson = Lesson.read(data, card.label_set, start.color_sets, parts, seed)
-        console = Console(stderr=True, quiet=not world.leads)
+        console = Console(stderr=True, markup=False, quiet=not world.leads)
         refinement = Refinement(generator, lesson, options, chosen, world)
         shape = asdict(options) | {"label_maps": len(lesson.maps.classes), "weights": start.sha256}
         run = Run(refinement, folder / CHECKPOINT_NAME, shape, [source_commit()])
@@ -249,8 +249,7 @@ def learn(run: Run, console: Console, checkpoint_every: int) -> bool:
     """
     refinement = run.refinement
     steps, world = refinement.options.steps, refinement.world
-    stop = command.stop_on_signals()
-    with Stages(console) as stages:
+    with command.stop_on_signals() as stop, Stages(console) as stages:
         on_step = stages.start("learning")
         while refinement.done < steps:
             refinement.step()

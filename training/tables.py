@@ -55,9 +55,9 @@ def card_scores(row: Row) -> dict[str, float]:
 
 def show(rows: list[Row], styles: StyleReport | None) -> None:
     """Print the tables on stdout."""
-    console = Console()
+    console = Console(markup=False)
     if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH)
+        console = Console(width=_PIPE_WIDTH, markup=False)
     table = Table(box=box.SIMPLE)
     table.add_column("pictures", no_wrap=True)
     columns = {k: column for k, column in COLUMNS.items() if any(k in row.scores for row in rows)}
