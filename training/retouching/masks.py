@@ -1,8 +1,11 @@
-"""Masks of pictures: colors of what they have, blurred or the median; growing, shrinking, reducing them."""
+"""Masks of pictures: colors of what they have, blurred or the median; growing, shrinking, reducing them; and
+where there may be sky."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+LEAST_SKY_LIGHT, MOST_SKY_YELLOW = -0.1, 0.08  # of what gives the sky its color, of pictures in -1..1
 
 
 def blurred(pictures: Tensor, mask: Tensor, deviation_px: int) -> Tensor:
@@ -74,3 +77,11 @@ def reduced(times: int, pictures: Tensor, *masks: Tensor) -> list[Tensor]:
     small = [side // times for side in pictures.shape[2:]]
     less = [F.interpolate(x, small, mode="area") for x in (pictures, *masks)]
     return [less[0], *((mask > 0.5).float() for mask in less[1:])]
+
+
+def in_sky_colors(
+    pictures: Tensor, least_light: float = LEAST_SKY_LIGHT, most_yellow: float = MOST_SKY_YELLOW
+) -> Tensor:
+    """1 where pictures (N, 3, H, W) in -1..1 are so light and no more yellow than that, (N, 1, H, W)."""
+    light, yellow = pictures.mean(1, keepdim=True), pictures[:, :1] - pictures[:, 2:]
+    return ((light > least_light) & (yellow < most_yellow)).to(pictures)

@@ -20,7 +20,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.retouching.colored_maps import ColoredMap
-from training.retouching.masks import blurred, gaussian, median, narrowed, reduced, times_native, widened
+from training.retouching.masks import (
+    blurred,
+    gaussian,
+    in_sky_colors,
+    median,
+    narrowed,
+    reduced,
+    times_native,
+    widened,
+)
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
 
@@ -28,7 +37,6 @@ CLEARED_WEIGHT = 12.0  # of what is cleared up, beside all that is to stay as it
 
 # In pictures in -1..1, of about the size that the generator was trained at; px are theirs, shares of a side.
 SMOOTH_PX = 2  # standard deviation of what colors are told by
-LEAST_SKY_LIGHT, MOST_YELLOW = -0.1, 0.08  # of what gives the sky its color
 LEAST_SKY = 0.02  # of a picture, or there is none
 ROWS_SHARE, LITTLE_SKY = 0.12, 0.02  # the standard deviation of its color down the rows; of rows, least sky
 
@@ -161,8 +169,7 @@ def _where(neighbor: Neighbor, scenery: Scenery, drawn: ColoredMap) -> Tensor:
 
 def _color_of_sky(smooth: Tensor, room: Tensor) -> Tensor | None:
     """The mean color of the sky in each row and those near it, (1, 3, H, 1); None if there is too little."""
-    light, yellow = smooth.mean(1, keepdim=True), smooth[:, :1] - smooth[:, 2:]
-    sky = room * (light > LEAST_SKY_LIGHT) * (yellow < MOST_YELLOW)
+    sky, light = room * in_sky_colors(smooth), smooth.mean(1, keepdim=True)
     if sky.mean() < LEAST_SKY:
         return None
     # The lighter half: the other has what clouds are seen by, and haze.

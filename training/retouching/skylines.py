@@ -18,6 +18,7 @@ from training.retouching.masks import (
     blurred,
     gaussian,
     grown,
+    in_sky_colors,
     median,
     narrowed,
     reduced,
@@ -36,7 +37,6 @@ STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
 # sure; walls count as no warmer than WARMEST.
 LEAST_CYAN, SURELY_CYAN, WARMEST = 0.05, 0.18, -0.1
 DARKEST = -0.2  # of what is darker than this and than walls, nothing is sky
-LEAST_SKY_LIGHT, MOST_YELLOW = -0.1, 0.08  # of the sky above, that gives its color
 LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW = -0.3, 0.2  # of what may be in between: clouds, haze
 SLIVER_PX = 2  # what is up to twice as wide as this is no gap in a sky, and no sky
 STEP_PX, STEPS = 2, 3  # how far sky goes on from where it is seen from above, under eaves
@@ -88,16 +88,16 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     cyan = _cyan(seen)
     of_walls = median(cyan, walls).clamp(min=WARMEST)
     excess = cyan - of_walls
-    light, yellow = seen.mean(1, keepdim=True), seen[:, :1] - seen[:, 2:]
+    light = seen.mean(1, keepdim=True)
 
     like_sky = walls * (excess > LEAST_CYAN) * (light > median(light, walls).clamp(max=DARKEST))
-    clear = above * (light > LEAST_CLEAR_LIGHT) * (yellow < MOST_CLEAR_YELLOW)
+    clear = above * in_sky_colors(seen, LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW)
     sky = _below_clear(like_sky, walls, clear, above)
     sure = sky * (excess > SURELY_CYAN)
     sky = sky * grown(sure, WITHIN_PX)
     shown, excess = blurred(torch.cat([seen, excess], dim=1), sure, COLOR_PX).split([3, 1], dim=1)
 
-    sky_above = shrunk(above * (light > LEAST_SKY_LIGHT) * (yellow < MOST_YELLOW), SLIVER_PX)
+    sky_above = shrunk(above * in_sky_colors(seen), SLIVER_PX)
     wanted, known = _straight_above(seen, sky_above)
     wanted = torch.lerp(shown, wanted, known)
 
