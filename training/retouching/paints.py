@@ -17,7 +17,7 @@ from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
 from training.retouching.skylines import find_skyline
 
-OFTEN_REPAINTED = 0.6  # how many of the maps have some classes in colors of no color set
+OFTEN_REPAINTED = 0.6  # how many maps have some classes in colors of no color set; half as many less light
 LEAST_AREA_PX = 48  # of a class, or it says little about its color
 MOST_SHIFT = 0.3  # of pictures in -1..1
 
@@ -35,6 +35,6 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
 
 
 def repainted(drawn: ColoredMap, parts: Parts, random: torch.Generator) -> ColoredMap:
-    """More than half of the maps with new colors for some classes."""
+    """More than half of the maps with new colors for some classes, a third with less light for all."""
     repaint = Repaint.draw(parts.colored.cpu()[:, None], OFTEN_REPAINTED, random)
     return drawn._replace(colors=repaint.of_colors(drawn.colors[0])[None])

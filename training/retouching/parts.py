@@ -13,7 +13,7 @@ from training.retouching.colored_maps import ColoredMap
 from training.retouching.masks import times_native
 
 WALL_CLASS = "facade"
-LARGE = 2  # times as large as those that the generator was trained at are large pictures, or larger
+LARGE = 2  # times as large, rounded, as those that the generator was trained at, or more, are large ones
 STRAIGHT_CLASSES = (WALL_CLASS, "cornice", "pillar", "sill", "balcony", "molding")
 
 
