@@ -35,7 +35,7 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/soak
 
-# The six runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
+# The four runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
 DATA := data
 RUNS := runs/weights
 BATCH_SIZE := 32
@@ -54,17 +54,9 @@ $(RUNS)/third.pt: $(RUNS)/second.pt
 	$(FIT) --out $@ --run-dir $(RUNS)/third --steps $(or $(STEPS),8560) --seed 42 \
 	    --start-from $< --start-share 0.5 --generator-rate 3e-4
 
-$(RUNS)/refined.pt: $(RUNS)/third.pt
+$(RUNS)/facades.pt: $(RUNS)/third.pt
 	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/refined --steps $(or $(STEPS),480)
-
-$(RUNS)/large.pt: $(RUNS)/refined.pt
-	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/large \
-	    --steps $(or $(STEPS),200) --batch-size 4 --rate 3e-4 --seed 1
-
-$(RUNS)/facades.pt: $(RUNS)/large.pt
-	$(BIN)/python -m training.refine --data $(DATA)/cmp_base --weights $< --out $@ --run-dir $(RUNS)/larger \
-	    --steps $(or $(STEPS),100) --batch-size 4 --rate 3e-4 --seed 2
+	    --run-dir $(RUNS)/refined --steps $(or $(STEPS),800)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
