@@ -42,13 +42,8 @@ TOLERATED_LEVELS = 2.0  # of 255: the mean difference from fp32 that a faster pr
 
 _TEST_MAP_PX = 128
 _PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
-_MODE_FOR = {
-    "I": "L",
-    "F": "L",
-    "La": "LA",
-    "RGBa": "RGBA",
-    "PA": "RGBA",
-}  # of what PNG has not; RGB for all others
+# Of what PNG has not; RGB for all others.
+_MODE_FOR = {"I": "L", "F": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 
 
 class Generator:
@@ -295,13 +290,8 @@ def _as_file(picture: "Image") -> io.BytesIO:
     try:
         exif = picture.getexif()  # which may turn it
         if picture.mode not in _PNG_MODES:
-            # Converting would clip what is out of range, and cut off what follows the point.
-            if (
-                picture.mode in ("I", "F")
-                and not np.isin(values := np.asarray(picture), np.arange(256)).all()
-            ):
-                problem = f"has values of {values.min():g} to {values.max():g}"
-                raise LabelMapError(f"{problem}; expected whole ones, 0 to 255")
+            if picture.mode in ("I", "F"):
+                _require_bytes(np.asarray(picture))
             picture = picture.convert(_MODE_FOR.get(picture.mode, "RGB"))
         picture.save(file, "PNG", compress_level=1, exif=exif)
     except (OSError, SyntaxError, ValueError) as error:
