@@ -41,12 +41,13 @@ def stop_on_signals() -> Iterator[threading.Event]:
     One that the process was started to ignore stays so, as Ctrl-C is in the background of shell scripts.
     """
     stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    heeded = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in heeded:
-        signal.signal(number, lambda *_: stop.set())
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stop
     finally:
-        for number, handler in heeded.items():
+        for number, handler in before.items():
             signal.signal(number, handler)
