@@ -90,6 +90,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     [
         data.is_folder,
         lambda folder: data.label_set_of((folder,)),
+        lambda folder: data.with_val((folder,)),
         lambda folder: data.find_pairs(folder, "train"),
         lambda folder: data.find_pairs(folder.parent, folder.name),
     ],

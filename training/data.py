@@ -65,6 +65,15 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
 
 
+def with_val(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders of pairs that have some held out.
+
+    Raises:
+        TrainingError: whether one has cannot be told.
+    """
+    return tuple(folder for folder in folders if is_folder(folder / "val"))
+
+
 def label_set_of(folders: tuple[Path, ...]) -> LabelSet:
     """The label set of `palette.json` in one of the folders, else the twelve facade classes.
 
@@ -74,9 +83,8 @@ def label_set_of(folders: tuple[Path, ...]) -> LabelSet:
     """
     for folder in folders:
         with _looking_into(folder):
-            found = (folder / PALETTE_FILE).is_file()
-        if found:
-            return load_label_set(folder / PALETTE_FILE)
+            if (folder / PALETTE_FILE).is_file():
+                return load_label_set(folder / PALETTE_FILE)
     return FACADES
 
 

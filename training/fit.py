@@ -281,8 +281,7 @@ def read_material(folders: tuple[Path, ...], console: Console | None) -> Materia
             progress.update(task, completed=done, total=total)
 
         read = data.read_pairs(folders, "train", label_set, on_read)
-        with_val = tuple(folder for folder in folders if (folder / "val").is_dir())
-        val = data.read_pairs(with_val, "val", label_set, on_read)
+        val = data.read_pairs(data.with_val(folders), "val", label_set, on_read)
     train = data.filled(read)
     sets = data.color_sets(train, len(label_set.classes))
     return Material(label_set, train, val, sets, data.without_twins(read))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
-from training.data import find_pairs, read_label_map
+from training.data import find_pairs, read_label_map, with_val
 from training.networks.lean_unet import LeanUNet
 
 
@@ -22,7 +22,7 @@ def read_label_maps(
     Raises:
         TrainingError: no such folder, no pairs in it, or a label map that cannot be read.
     """
-    with_split = [folder for folder in folders if split != "val" or (folder / "val").is_dir()]
+    with_split = with_val(folders) if split == "val" else folders
     paths = [files.label_map for folder in with_split for files in find_pairs(folder, split)]
 
     def read(path: Path) -> Tensor | None:
