@@ -93,8 +93,11 @@ class Generator:
 
         def make(start: int) -> None:
             part = slice(start, start + lot)
+            told, shown = padded[part], colors[part]
+            if len(tiles) > 1:
+                told, shown = self._prepare(told, shown)
             for tile in tiles:
-                self._make_tile(pictures[part], padded[part], colors[part], tile, lot)
+                self._make_tile(pictures[part], told, shown, tile, lot)
 
         # How many threads share a picture goes by its size alone, like the lot: it must not make a
         # difference in bytes.
@@ -195,6 +198,16 @@ class Generator:
             raise ValueError(f"colors must be float32 {expected}, not {colors.dtype} {colors.shape}")
         if classes.size and classes.max() >= class_count:
             raise ValueError(f"class ids must be below {class_count}, found {classes.max()}")
+
+    def _prepare(
+        self, classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Whole label maps (n, H, W) and colors (n, K, 3) as tiles are to be cut from: there may be more."""
+        if not hasattr(self._engine, "prepare"):
+            return classes, colors
+        with torchscript.running():
+            told, shown = self._engine.prepare(self._upload(classes), self._upload(colors))
+        return told.cpu().numpy(), shown.cpu().numpy()
 
     def _make_tile(
         self,

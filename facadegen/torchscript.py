@@ -59,7 +59,10 @@ def read(path: Path, card: Card) -> Any:
 
 
 def freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """A copy of a module with its parameters made constants, of that type, on that device."""
+    """A copy of a module with its parameters made constants, of that type, on that device.
+
+    Of its methods, `forward` stays, and `prepare` where there is one.
+    """
     moved = copy.deepcopy(module).to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
     with quiet():
-        return torch.jit.freeze(moved)
+        return torch.jit.freeze(moved, ["prepare"] if hasattr(moved, "prepare") else [])

@@ -79,7 +79,7 @@ def finished(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def short_ending(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without a fresh process that tries the weights, and without curves: `finished` had both."""
-    monkeypatch.setattr(export, "_check_parity", lambda module, path, stride: None)
+    monkeypatch.setattr(export, "_check_parity", lambda module, path, card: None)
     monkeypatch.setattr(Logbook, "curves", lambda logbook: None)
 
 

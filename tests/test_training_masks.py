@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.retouching.masks import (
+from training.masks import (
     blurred,
     gaussian,
     grown,

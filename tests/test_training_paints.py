@@ -34,7 +34,9 @@ class Painter(nn.Module):
         super().__init__()
         self.off, self.sky_px = off, sky_px
 
-    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
+    def forward(
+        self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor, drawn_as: Tensor | None = None
+    ) -> Tensor:
         painted = 2 * colors[0][classes.long()].permute(0, 3, 1, 2) - 1 + self.off
         painted = painted + torch.tensor([0.05, -0.05]).repeat(classes.shape[2] // 2)
         sky = torch.tensor([-0.4, 0.0, 0.6]).view(3, 1, 1)

@@ -28,7 +28,7 @@ NATIVE_PX = 64
 def short_ending() -> Iterator[None]:
     """Runs end without a fresh process that tries the weights: those of `training.fit`'s tests had it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "_check_parity", lambda module, path, stride: None)
+        patch.setattr(export, "_check_parity", lambda module, path, card: None)
         yield
 
 

@@ -32,7 +32,9 @@ class Painter(nn.Module):
         super().__init__()
         self.strength = strength
 
-    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
+    def forward(
+        self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor, drawn_as: Tensor | None = None
+    ) -> Tensor:
         picture = self.strength * stroke()
         for first in (7, 8):  # the same once mirrored
             picture[:, :, first::16] += 0.2

@@ -132,7 +132,9 @@ def test_pictures_of_twice_the_size_have_the_same_blots() -> None:
 class Painter(nn.Module):
     """Paints walls in their color, overgrown below the first window if there is any; surroundings light."""
 
-    def forward(self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor) -> Tensor:
+    def forward(
+        self, classes: Tensor, colors: Tensor, top: Tensor, left: Tensor, drawn_as: Tensor | None = None
+    ) -> Tensor:
         grows = bool((classes == WINDOW).any())
         wall = overgrown(BLANK.start if grows else SIDE_PX)[None]
         painted = torch.where(classes[:, None] == WINDOW, -0.5, wall)

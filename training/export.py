@@ -21,6 +21,7 @@ from facadegen.torchscript import quiet
 from facadegen.weights import CARD_NAME, SUMS_NAME, checksum, read_card
 from training.networks.glazing import Glazing
 from training.networks.lean_unet import folded
+from training.networks.neighbors import Neighbors
 from training.networks.scripted import ScriptedGenerator
 
 # Runs where neither `training` nor a class definition is at hand, as every user's process does.
@@ -41,23 +42,30 @@ def export(
 ) -> None:
     """Save a generator, its parser and color sets as one TorchScript file with its card inside.
 
-    A generator that is told colors draws large shops and doors with panes, where it has such classes; the
-    context on the card that is written is so much more than the network's. The file holds half-precision
+    A generator that is told colors draws large shops and doors with panes, and in large pictures neighbors'
+    walls as such, where it has such classes; the context on the card that is written is so much more than the
+    network's as panes need. The file holds half-precision
     parameters. It is loaded again in a fresh process and compared with the eager module before it takes its
     place; whatever was at `path` stays until then.
 
     Raises:
         TrainingError: the file cannot be written, or what comes back differs from what went in.
     """
-    sets = color_sets.detach().clone()
-    glazing = Glazing.of(card["label_set"]["classes"]) if card["style"] == "colors" else None
+    glazing = neighbors = None
+    if card["style"] == "colors":
+        classes = card["label_set"]["classes"]
+        glazing = Glazing.of(classes)
+        neighbors = Neighbors.of(classes, card["native_size_px"], card["stride"])
     reach_px = glazing.reach_px if glazing else 0
     card = card | {"context_px": network.context_px + reach_px}  # type: ignore[operator]
-    module = ScriptedGenerator(folded(network), copy.deepcopy(parser), sets, card["native_size_px"], glazing)
+    sets = color_sets.detach().clone()
+    module = ScriptedGenerator(
+        folded(network), copy.deepcopy(parser), sets, card["native_size_px"], glazing, neighbors
+    )
     module = module.to("cpu").half().eval().requires_grad_(False)
     with quiet():
         scripted = torch.jit.script(module)
-    _save(scripted, card, path, lambda written: _check_parity(module.float(), written, card["stride"]))
+    _save(scripted, card, path, lambda written: _check_parity(module.float(), written, card))
 
 
 def require_writable(path: Path) -> None:
@@ -124,10 +132,11 @@ def _update_sums(path: Path) -> None:
     sums.write_text("\n".join(told) + "\n", encoding="utf-8")
 
 
-def _check_parity(module: ScriptedGenerator, path: Path, stride: int) -> None:
+def _check_parity(module: ScriptedGenerator, path: Path, card: dict[str, Any]) -> None:
     """Raises TrainingError unless a fresh process makes of the file what the eager module makes."""
     torch.manual_seed(0)
-    size = max(2 * stride, 256)
+    stride = card["stride"]
+    size = max(2 * stride, 256, 2 * card["native_size_px"])  # neighbors are looked for in such large maps
     n_classes = module.color_sets.shape[1]
     coarse = torch.randint(0, n_classes, (2, 1, 16, 16), dtype=torch.uint8)
     classes = nn.functional.interpolate(coarse, size=(size, size), mode="nearest")[:, 0]

@@ -158,9 +158,9 @@ def refine(
 ) -> int:
     """Have a generator learn from its own pictures, without photos, in an hour and a half.
 
-    It learns to leave slanted strokes out of balconies and lintels, foliage and stains out of blank walls and
-    holes of sky out of neighbors, to have even skies above neighbors' rooflines, the same sky among roofs,
-    which label maps call wall, and to have classes in the colors asked for. All else stays as it is.
+    It learns to leave slanted strokes out of balconies and lintels, foliage and stains out of blank walls, to
+    have even skies above neighbors' rooflines, the same sky among roofs, which label maps call wall, and to
+    have classes in the colors asked for. All else stays as it is.
 
     The same command again goes on where a stopped run was.
 

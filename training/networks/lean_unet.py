@@ -185,24 +185,27 @@ class LeanUNet(nn.Module):
 
         Those are soft at edges: label maps are jagged, and what has their outlines looks painted on. Classes
         that are several things have a color, too, but as a hint alone: the picture starts from grey.
+        There may be more colors than classes: those are of ids from K on, which are drawn as other classes.
         One table row a class and picture, looked up by pixel, costs a single pass over the picture.
         """
         n, h, w = classes.shape
         dtype = self.one_hot.dtype
         painted_colors = colors * 2 - 1
+        known, n_colors = self.n_classes, colors.shape[1]
+        one_hot = F.pad(self.one_hot, [0, 0, 0, n_colors - known])
         rows = torch.cat(
             [
-                self.one_hot.expand(n, -1, -1),
+                one_hot.expand(n, -1, -1),
                 painted_colors.to(dtype),
-                torch.zeros(n, self.n_classes, 1, dtype=dtype, device=classes.device),
+                torch.zeros(n, n_colors, 1, dtype=dtype, device=classes.device),
             ],
             dim=2,
         )
-        row = classes.long() + torch.arange(n, device=classes.device).view(n, 1, 1) * self.n_classes
+        row = classes.long() + torch.arange(n, device=classes.device).view(n, 1, 1) * n_colors
         table = F.embedding(row, rows.flatten(0, 1))  # (N, H, W, K + 4)
         # Whole numbers, below 2**24: sums of floats might round otherwise in another batch or engine.
         place = (
-            ((painted_colors + 1).mul(127.5).round().long().flatten(1) * self.hash_weights)
+            ((painted_colors[:, :known] + 1).mul(127.5).round().long().flatten(1) * self.hash_weights)
             .sum(1)
             .view(n, 1, 1)
         )
@@ -212,11 +215,12 @@ class LeanUNet(nn.Module):
             torch.arange(w, device=classes.device).view(1, 1, w) + left + torch.floor_divide(place, period),
             period,
         )
-        table[..., self.n_classes + 3] = self.noise[y, x]
+        table[..., known + 3] = self.noise[y, x]
         if drawn_as is not None:
-            table[..., : self.n_classes] = F.embedding(drawn_as.long(), self.one_hot)
+            table[..., :known] = F.embedding(drawn_as.long(), self.one_hot)
         # Looked up once more, not cut out: half-precision colors would be rounded.
-        flat = F.embedding(row, (painted_colors * self.colored.float()).flatten(0, 1))
+        colored = F.pad(self.colored.float(), [0, 0, 0, n_colors - known], value=1.0)
+        flat = F.embedding(row, (painted_colors * colored).flatten(0, 1))
         return table.permute(0, 3, 1, 2), soften(F.avg_pool2d(flat.permute(0, 3, 1, 2), 2))
 
     def forward(
@@ -224,8 +228,9 @@ class LeanUNet(nn.Module):
     ) -> Tensor:
         """Pictures, float32 (N, 3, H, W), nominally in -1..1.
 
-        classes: uint8 (N, H, W); colors: float (N, K, 3) in 0..1; top, left: where the map lies in its
-        picture, px; drawn_as: classes that pixels are drawn as, in the colors of their own, if not as those.
+        classes: uint8 (N, H, W); colors: float (N, K, 3) in 0..1, or more of them; top, left: where the map
+        lies in its picture, px; drawn_as: classes that pixels are drawn as, in the colors of their own, if
+        not as those.
         """
         painted, flat = self.paint(classes, colors, top, left, drawn_as)
         detail = self.detail(painted)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.networks.glazing import Glazing
+from training.networks.neighbors import Neighbors
 from training.networks.parser import seen_colors
 from training.networks.resize import fitted
 
@@ -25,16 +26,18 @@ class ScriptedGenerator(nn.Module):
         color_sets: Tensor,
         parser_size_px: int,
         glazing: Glazing | None = None,
+        neighbors: Neighbors | None = None,
     ) -> None:
         """color_sets: float (M, K, 3) in 0..1, without gaps.
 
         parser_size_px: photos are parsed at that size, squeezed to a square, as the parser was trained.
-        glazing: for networks that can draw classes as others.
+        glazing, neighbors: for networks that can draw classes as others.
         """
         super().__init__()
         self.network = network
         self.parser = parser
         self.glazing = glazing
+        self.neighbors = neighbors
         self.register_buffer("color_sets", color_sets)
         self.parser_size_px: Final[int] = parser_size_px
         self.present_fraction: Final[float] = PRESENT_FRACTION
@@ -43,14 +46,32 @@ class ScriptedGenerator(nn.Module):
         """Pictures, uint8 (N, 3, H, W).
 
         classes: uint8 (N, H, W), H and W multiples of the stride; colors: float32 (N, K, 3) in 0..1; top,
-        left: this tile's place in the whole picture, px.
+        left: this tile's place in the whole picture, px. Tiles are cut from what `prepare` has made of it.
         """
-        if self.glazing is None:
+        if self.glazing is None and self.neighbors is None:
             picture = self.network(classes, colors, top, left)
         else:
-            picture = self.network(classes, colors, top, left, self.glazing(classes))
+            told, shown = self.prepare(classes, colors)
+            drawn_as = self.glazing(told) if self.glazing is not None else None
+            if self.neighbors is not None and shown.size(1) > self.color_sets.size(1):
+                drawn_as = self.neighbors.as_walls(told if drawn_as is None else drawn_as)
+            picture = self.network(told, shown, top, left, drawn_as)
         # In place: the network's last layers cost memory traffic more than arithmetic.
         return picture.mul_(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
+
+    @torch.jit.export
+    def prepare(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` makes pictures of: all of a map that is told by the whole of it.
+
+        classes, colors: as `forward` has them, of whole maps. In large ones, neighbors' walls are classes of
+        their own, in the rows of colors from K on; what has been prepared is returned as it is.
+        """
+        if self.neighbors is None or colors.size(1) > self.color_sets.size(1):
+            return classes, colors
+        if not self.neighbors.are_looked_for(classes):
+            return classes, colors
+        far = self.neighbors.from_afar(classes)
+        return self.neighbors(classes, colors, far, self.network(far, colors, 0, 0).clamp(-1, 1))
 
     @torch.jit.export
     def estimate_colors(self, photo: Tensor) -> Tensor:

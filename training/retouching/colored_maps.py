@@ -5,25 +5,47 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.data import mix_seeds, spread
+from training.networks.neighbors import Neighbors
 from training.retouching.label_maps import sized
 
 MOST_SIZE = 4.0  # longer sides of maps, of the size that the generator was trained at; most are smaller
 
 
 class ColoredMap(NamedTuple):
-    """One map in one set of colors. classes: uint8 (1, H, W); colors: (1, K, 3) in 0..1; top, left: where
-    noise begins, px, whole numbers ()."""
+    """One map in one set of colors, as generators take it.
+
+    classes: uint8 (1, H, W); colors: (1, K, 3) in 0..1; top, left: where noise begins, px, whole numbers ().
+    drawn_as: uint8 (1, H, W), or None, classes that pixels are drawn as in colors of their own; then there
+    may be more classes and colors than K, of neighbors' walls.
+    """
 
     classes: Tensor
     colors: Tensor
     top: Tensor
     left: Tensor
+    drawn_as: Tensor | None = None
 
     def to(self, device: torch.device) -> "ColoredMap":
-        return ColoredMap(*(x.to(device) for x in self))
+        classes, colors, top, left = (x.to(device) for x in self[:4])
+        drawn_as = None if self.drawn_as is None else self.drawn_as.to(device)
+        return ColoredMap(classes, colors, top, left, drawn_as)
+
+    def mirrored(self) -> "ColoredMap":
+        """From right to left; noise stays."""
+        drawn_as = None if self.drawn_as is None else self.drawn_as.flip(2)
+        return self._replace(classes=self.classes.flip(2), drawn_as=drawn_as)
+
+    def in_use(self, generator: nn.Module, neighbors: Neighbors | None) -> "ColoredMap":
+        """The map as exported generators are told it: in large ones, where neighbors' walls are."""
+        if neighbors is None or not neighbors.are_looked_for(self.classes):
+            return self
+        far = neighbors.from_afar(self.classes)
+        picture = generator(far, self.colors, 0, 0).clamp(-1, 1)
+        classes, colors = neighbors(self.classes, self.colors, far, picture)
+        return self._replace(classes=classes, colors=colors, drawn_as=neighbors.as_walls(classes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from training.data import mix_seeds
 from training.losses import feature_l1
 from training.networks.features import Lite0
 from training.recipes import leaky_clamp
-from training.retouching import paints, rooflines, skylines, slants, surroundings, walls
+from training.retouching import paints, rooflines, skylines, slants, walls
 from training.retouching.colored_maps import ColoredMap, ColoredMaps
 from training.retouching.label_maps import read_label_maps
 from training.retouching.parts import WALL_CLASS, Parts
@@ -27,12 +27,11 @@ MEASURED_MAPS, MEASURED_SIZE = 24, 2.0  # the latter of the size that the genera
 
 Retouch = Callable[[Tensor, ColoredMap, nn.Module, Parts], Retouched]
 
-# In this order: mirrored and smaller pictures are as the generator makes them, so what is taken from these is
-# yet to be put right; sky among roofs is to be like the sky above once that is even; and all change colors.
+# In this order: mirrored pictures are as the generator makes them, so what is taken from these is yet to be
+# put right; sky among roofs is to be like the sky above once that is even; and all change colors.
 RETOUCHES: dict[str, Retouch] = {
     "slants": slants.retouched,
     "walls": walls.retouched,
-    "surroundings": surroundings.retouched,
     "rooflines": rooflines.retouched,
     "skylines": skylines.retouched,
     "paints": paints.retouched,
@@ -83,7 +82,7 @@ class Lesson:
 
     @torch.no_grad()
     def to_learn(self, before: nn.Module, drawn: ColoredMap) -> Retouched:
-        """The picture that `before` makes of a map, as it should be."""
+        """The picture that `before` makes of a map as it is told in use, as it should be."""
         learnt = Retouched.as_is(before(*drawn).clamp(-1, 1))
         for retouch in RETOUCHES.values():
             learnt = learnt.then(retouch(learnt.picture, drawn, before, self.parts))
@@ -93,6 +92,8 @@ class Lesson:
         """How far the pupil's picture of the map of that number is from the one of `before`, as it should
         be."""
         drawn = self.draw(number).to(self.parts.colored.device)
+        with torch.no_grad():
+            drawn = drawn.in_use(before, self.parts.neighbors)
         return self.off(leaky_clamp(pupil(*drawn)), self.to_learn(before, drawn), number)
 
     def off(self, made: Tensor, to_learn: Retouched, number: int) -> Tensor:
@@ -133,7 +134,7 @@ class Lesson:
         held_out = self.held_out.fixed(MEASURED_MAPS, MEASURED_SIZE)
         changes = dict.fromkeys(RETOUCHES, 0.0)
         for done, drawn in enumerate(held_out, 1):
-            shown = drawn.to(self.parts.colored.device)
+            shown = drawn.to(self.parts.colored.device).in_use(generator, self.parts.neighbors)
             picture = generator(*shown).clamp(-1, 1)
             for name, retouch in RETOUCHES.items():
                 better = retouch(picture, shown, generator, self.parts).picture

@@ -26,9 +26,9 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
     """A picture (1, 3, H, W) in -1..1 with each class shifted to the color asked for."""
     skyline = find_skyline(picture, parts.is_wall(drawn), parts.is_open(drawn), parts.native_size_px)
     n_classes = len(parts.colored)
-    classes = drawn.classes.long().masked_fill(skyline.there[:, 0] > 0.5, n_classes)
+    classes = drawn.classes.long().clamp(max=n_classes).masked_fill(skyline.there[:, 0] > 0.5, n_classes)
     means, areas = mean_class_colors(picture, classes, n_classes)
-    shifts = (2 * drawn.colors - 1 - means) * (areas >= LEAST_AREA_PX) * parts.colored[:, None]
+    shifts = (2 * drawn.colors[:, :n_classes] - 1 - means) * (areas >= LEAST_AREA_PX) * parts.colored[:, None]
     rows = F.pad(shifts.clamp(-MOST_SHIFT, MOST_SHIFT), (0, 0, 0, 1))
     lacking = F.embedding(classes, rows[0]).permute(0, 3, 1, 2)
     return Retouched.as_is((picture + lacking).clamp(-1, 1))

@@ -5,12 +5,15 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from facadegen.errors import UsageError
 from facadegen.palettes import LabelSet
+from training.masks import times_native
+from training.networks.lean_unet import LeanUNet
+from training.networks.neighbors import Neighbors
 from training.recipes import colored_classes
 from training.retouching.colored_maps import ColoredMap
-from training.retouching.masks import times_native
 
 WALL_CLASS = "facade"
 LARGE = 2  # times as large, rounded, as those that the generator was trained at, or more, are large ones
@@ -22,13 +25,14 @@ class Parts:
     """What classes stand for, on the device to work on, and the size that the generator was trained at.
 
     colored: (K,), 0 for the surroundings; wall: the id of walls; straight: (K,), 1 for what is built of
-    straight lines.
+    straight lines; neighbors: tells neighbors' walls from other surroundings, in label sets that have them.
     """
 
     colored: Tensor
     wall: int
     straight: Tensor
     native_size_px: int
+    neighbors: Neighbors | None
 
     @classmethod
     def of(cls, label_set: LabelSet, native_size_px: int, device: torch.device) -> Self:
@@ -48,19 +52,32 @@ class Parts:
             wall,
             torch.tensor(straight, dtype=torch.float32, device=device),
             native_size_px,
+            Neighbors.of(label_set.classes, native_size_px, LeanUNet.stride),
         )
 
     def is_open(self, drawn: ColoredMap) -> Tensor:
-        """1 for surroundings, (1, 1, H, W)."""
-        return 1 - self.colored[drawn.classes.long()][:, None]
+        """1 for surroundings, neighbors' walls and all, (1, 1, H, W)."""
+        return 1 - self._padded(self.colored, drawn)[drawn.classes.long()][:, None]
 
     def is_wall(self, drawn: ColoredMap) -> Tensor:
-        """1 for walls, (1, 1, H, W)."""
+        """1 for walls that are labelled, (1, 1, H, W)."""
         return (drawn.classes == self.wall)[:, None].float()
+
+    def is_drawn_as_wall(self, drawn: ColoredMap) -> Tensor:
+        """1 for walls, those of neighbors, too, where they are told, (1, 1, H, W)."""
+        return (self._shown(drawn) == self.wall)[:, None].float()
 
     def is_straight(self, drawn: ColoredMap) -> Tensor:
         """1 for what is built of straight lines, (1, 1, H, W)."""
-        return self.straight[drawn.classes.long()][:, None]
+        return self.straight[self._shown(drawn).long()][:, None]
+
+    @staticmethod
+    def _shown(drawn: ColoredMap) -> Tensor:
+        return drawn.classes if drawn.drawn_as is None else drawn.drawn_as
+
+    @staticmethod
+    def _padded(of_classes: Tensor, drawn: ColoredMap) -> Tensor:
+        return F.pad(of_classes, (0, drawn.colors.shape[1] - len(of_classes)))
 
     def is_large(self, pictures: Tensor) -> bool:
         """Whether pictures (N, C, H, W) are so much larger that some faults show in them alone."""

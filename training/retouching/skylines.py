@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.retouching.colored_maps import ColoredMap
-from training.retouching.masks import (
+from training.masks import (
     blurred,
     gaussian,
     grown,
@@ -27,6 +26,7 @@ from training.retouching.masks import (
     times_native,
     widened,
 )
+from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.masks import gaussian, grown, reduced, shrunk, softened, times_native
 from training.retouching.colored_maps import ColoredMap
-from training.retouching.masks import gaussian, grown, reduced, shrunk, softened, times_native
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
 
@@ -30,7 +30,7 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
     """A picture (1, 3, H, W) in -1..1 that `before` makes of a map, straight, if it is large."""
     if not parts.is_large(picture):
         return Retouched.as_is(picture)
-    mirrored = before(*drawn._replace(classes=drawn.classes.flip(2))).clamp(-1, 1).flip(3)
+    mirrored = before(*drawn.mirrored()).clamp(-1, 1).flip(3)
     wanted, changed = straightened(picture, mirrored, parts.is_straight(drawn), parts.native_size_px)
     return Retouched.of_any_texture(wanted, changed)
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.retouching.colored_maps import ColoredMap
-from training.retouching.masks import (
+from training.masks import (
     blurred,
     gaussian,
     grown,
@@ -25,6 +24,7 @@ from training.retouching.masks import (
     times_native,
     widened,
 )
+from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
 
@@ -62,12 +62,13 @@ class Blots(NamedTuple):
 def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Parts) -> Retouched:
     """A picture (1, 3, H, W) in -1..1 that `before` makes of a map, without blots in walls; what is beside
     these may change."""
-    is_wall = parts.is_wall(drawn)
+    is_wall = parts.is_drawn_as_wall(drawn)
     is_drawn = (1 - parts.is_open(drawn)) * (1 - is_wall)
     blots = find_blots(picture, is_wall, is_drawn, parts.native_size_px)
     if not blots.there.any():
         return Retouched.as_is(picture)
-    nothing_else = before(torch.full_like(drawn.classes, parts.wall), *drawn[1:]).clamp(-1, 1)
+    of_walls = drawn._replace(classes=torch.full_like(drawn.classes, parts.wall), drawn_as=None)
+    nothing_else = before(*of_walls).clamp(-1, 1)
     weight = 1 - blots.beside + BLOT_WEIGHT * blots.there
     return Retouched.by_pixel(plain_walls(picture, nothing_else, blots), weight)
 

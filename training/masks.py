@@ -62,7 +62,7 @@ def softened(mask: Tensor, by_px: int) -> Tensor:
 def median(pictures: Tensor, mask: Tensor) -> Tensor:
     """The median of what the mask (N, 1, H, W) has of pictures (N, C, H, W), of each channel: (N, C, 1, 1); 0
     where it has nothing."""
-    masked = pictures.masked_fill(mask == 0, torch.nan)
+    masked = pictures.masked_fill(mask == 0, float("nan"))
     return masked.flatten(2).nanmedian(2).values.nan_to_num()[..., None, None]
 
 
