@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from facadegen.errors import TrainingError
 from facadegen.palettes import LabelSet
 from training.data import mix_seeds
-from training.losses import feature_l1
+from training.losses import feature_l1, mean_class_colors
 from training.networks.features import Lite0
 from training.recipes import leaky_clamp
 from training.retouching import paints, rooflines, skylines, slants, walls
@@ -21,6 +21,7 @@ from training.retouching.parts import WALL_CLASS, Parts
 from training.retouching.retouched import Retouched
 
 FEATURES_WEIGHT = 0.05  # beside pixels, of pictures in -1..1
+COLORS_WEIGHT = 1.0  # of classes' mean colors
 LOOSE_WEIGHT = 2.0  # of features where another texture would do, beside those of all of the picture
 FEATURES_SIZE = 2  # of what is looked at of a large picture, of the size that the generator was trained at
 MEASURED_MAPS, MEASURED_SIZE = 24, 2.0  # the latter of the size that the generator was trained at
@@ -94,7 +95,9 @@ class Lesson:
         drawn = self.draw(number).to(self.parts.colored.device)
         with torch.no_grad():
             drawn = drawn.in_use(before, self.parts.neighbors)
-        return self.off(leaky_clamp(pupil(*drawn)), self.to_learn(before, drawn), number)
+        made, to_learn = leaky_clamp(pupil(*drawn)), self.to_learn(before, drawn)
+        colors_off = self.colors_off(made, to_learn.picture, drawn.classes)
+        return self.off(made, to_learn, number) + COLORS_WEIGHT * colors_off
 
     def off(self, made: Tensor, to_learn: Retouched, number: int) -> Tensor:
         """How far a picture (1, 3, H, W) is from what is to be learnt, a number ().
@@ -117,6 +120,18 @@ class Lesson:
             )
             by_features = by_features + LOOSE_WEIGHT * feature_l1(shown, asked, all_alike)
         return by_pixel + FEATURES_WEIGHT * by_features
+
+    def colors_off(self, made: Tensor, wanted: Tensor, classes: Tensor) -> Tensor:
+        """How far the mean colors of classes (1, H, W) that can be asked for are from those wanted, on
+        average, a number (). made, wanted: pictures (1, 3, H, W).
+
+        Pixels that are off by turns to the one side and to the other hardly tell that all of them are off a
+        little to the one.
+        """
+        n_classes = len(self.parts.colored)
+        (shown, areas), (asked, _) = (mean_class_colors(x, classes, n_classes) for x in (made, wanted))
+        present = (areas >= paints.LEAST_AREA_PX) * self.parts.colored[:, None]
+        return ((shown - asked).abs() * present).mean(2).sum() / present.sum().clamp(min=1)
 
     def _place(self, picture: Tensor, number: int) -> tuple[slice, slice]:
         """Rows and columns, any of those where as much fits as is looked at; all, if less is there."""
