@@ -120,6 +120,15 @@ def test_tiles_equal_the_whole_where_shops_and_doors_are_tall(weights: Path) -> 
     require_same_in_tiles(generator, enlarged(blocks, 3 * step, step // 3))
 
 
+def test_tiles_equal_the_whole_where_surroundings_are_wide(weights: Path) -> None:
+    generator = load(weights, "cpu", "fp32")
+    size = 4 * (generator.card.context_px + generator.card.stride)
+    wall, background = map(generator.card.label_set.index_of, ("facade", "background"))
+    classes = np.full((1, size, size), background, np.uint8)
+    classes[:, size // 3 : -size // 8, size // 4 : size // 2] = wall
+    require_same_in_tiles(generator, classes)
+
+
 def enlarged(blocks: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
     """A class map (1, H, W) of blocks."""
     rows, columns = blocks.shape

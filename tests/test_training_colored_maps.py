@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import torch
+from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
-from training.retouching.colored_maps import ColoredMaps
+from training.networks.neighbors import Neighbors
+from training.retouching.colored_maps import ColoredMap, ColoredMaps
 
 SIDE_PX = 128
 SHOP = FACADES.index_of("shop")
@@ -42,3 +44,33 @@ def test_fixed_maps_are_small_and_each_in_colors_of_its_own() -> None:
     assert len(fixed) == 2 and not torch.equal(fixed[0].colors, fixed[1].colors)
     assert all(max(shown.classes.shape) == SIDE_PX // 2 for shown in fixed)
     assert all(max(shown.classes.shape) == SIDE_PX for shown in found.fixed(5, 2.0))
+
+
+class Town(nn.Module):
+    """Paints a dark wall below the upper third, light sky above, whatever the map is."""
+
+    def forward(self, classes: Tensor, colors: Tensor, top: int, left: int) -> Tensor:
+        rows = torch.linspace(0, 1, classes.shape[1]).view(1, 1, -1, 1)
+        return torch.where(rows < 1 / 3, 0.8, -0.4).expand(1, 3, *classes.shape[1:])
+
+
+def test_large_maps_are_as_exported_generators_are_told_them() -> None:
+    drawn = colored_maps().fixed(1, 2.0)[0]
+    neighbors = Neighbors.of(FACADES.classes, SIDE_PX // 2, 32)
+    told = drawn.in_use(Town(), neighbors)
+    wall, count = FACADES.index_of("facade"), len(FACADES.classes)
+    assert told.drawn_as is not None
+    assert torch.equal(told.classes == count, told.drawn_as == wall) and (told.classes == count).any()
+    assert torch.equal(told.classes < count, told.classes == drawn.classes)
+    assert told.colors.shape == (1, count + 1, 3) and float(told.colors[0, count].mean()) < 0.4
+    small = colored_maps().fixed(1)[0]
+    assert small.in_use(Town(), neighbors) is small and drawn.in_use(Town(), None) is drawn
+
+
+def test_mirrored_maps_are_drawn_as_the_same_classes() -> None:
+    classes, drawn_as = (torch.randint(0, 12, (1, 4, 6), dtype=torch.uint8) for _ in range(2))
+    shown = ColoredMap(classes, torch.rand(1, 12, 3), torch.tensor(3), torch.tensor(5), drawn_as)
+    mirrored = shown.mirrored()
+    assert mirrored.drawn_as is not None and torch.equal(mirrored.drawn_as, drawn_as.flip(2))
+    assert torch.equal(mirrored.classes, classes.flip(2)) and mirrored[1:4] == shown[1:4]
+    assert shown._replace(drawn_as=None).mirrored().drawn_as is None

@@ -69,6 +69,17 @@ def test_classes_are_shifted_to_their_colors_and_keep_their_texture() -> None:
         assert torch.equal(wanted[0][there], before[0][there])
 
 
+def test_walls_of_neighbors_neither_shift_walls_nor_are_shifted() -> None:
+    count, shown = len(FACADES.classes), drawn()
+    told = shown.classes.clone()
+    told[:, 32:, 80:] = count
+    colors = torch.cat([shown.colors, torch.full((1, 1, 3), 0.9)], dim=1)
+    told_as = ColoredMap(told, colors, shown.top, shown.left, told.masked_fill(told == count, WALL))
+    before, wanted = Painter(OFF)(*told_as), shifted(Painter(OFF), told_as)
+    assert torch.equal(wanted[..., 32:, 80:], before[..., 32:, 80:])
+    torch.testing.assert_close(wanted[..., :80], shifted(Painter(OFF), shown)[..., :80], atol=1e-4, rtol=0)
+
+
 def test_what_is_far_off_is_not_shifted_all_the_way() -> None:
     generator = Painter(2 * MOST_SHIFT)
     shift = shifted(generator, drawn()) - generator(*drawn())

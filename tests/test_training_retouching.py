@@ -108,6 +108,18 @@ class Silent(nn.Module):
         return [torch.ones(1, 1, 1, 1)]
 
 
+def test_mean_colors_of_classes_count_alike_whatever_their_size_and_texture() -> None:
+    found, wanted = learnt(), torch.zeros(1, 3, SIDE_PX, SIDE_PX)
+    classes = found.maps.classes[0][None]
+    stripes = torch.tensor([0.3, -0.3]).repeat(SIDE_PX // 2).expand_as(wanted)
+    assert float(found.colors_off(wanted + stripes, wanted, classes)) == pytest.approx(0, abs=1e-6)
+    for each in (WALL, WINDOW):
+        made = wanted + stripes + 0.1 * (classes == each)
+        assert float(found.colors_off(made, wanted, classes)) == pytest.approx(0.05, rel=1e-3)
+    sky = wanted + 0.1 * (classes == 0)
+    assert float(found.colors_off(sky, wanted, classes)) == 0
+
+
 def test_another_texture_of_the_same_kind_is_nearer_than_a_blur() -> None:
     found = learnt(features=Lite0())
     size = torch.arange(SIDE_PX)

@@ -257,6 +257,24 @@ def test_what_is_cleared_up_counts_more_than_all_else() -> None:
     torch.testing.assert_close(weight[0, 0], 1 + 12 * where)
 
 
+def test_walls_of_neighbors_that_are_told_stay_and_have_nothing_but_sky_above() -> None:
+    picture, told = scene(), classes()
+    beside = torch.ones(SIDE_PX, dtype=torch.bool)
+    beside[LEFT:RIGHT] = False
+    told[TOP:STREET, beside] = len(FACADES.classes)
+    picture[:, TOP:STREET, beside] = WALL
+    picture[:, 20:TOP, 8:16] = ROOF  # which would stand there, if walls were not told
+    colors = torch.full((1, len(FACADES.classes) + 1, 3), 0.9)
+    drawn_as = told.masked_fill(told >= len(FACADES.classes), FACADE)
+    drawn = ColoredMap(told[None], colors, *ASKED[1:], drawn_as[None])
+    parts = Parts.of(FACADES, SIDE_PX, torch.device("cpu"))
+    wanted, weight, _ = retouched(picture[None], drawn, Mason(picture), parts)
+    assert torch.equal(wanted[0, :, TOP:], picture[:, TOP:]) and (weight[0, 0, TOP:] == 1).all()
+    over = wanted[0, :, : TOP - 2, beside]
+    assert over.std(dim=2).max() < 1e-3 and (over - SKY).abs().mean() < 0.15
+    assert weight[0, 0, : TOP - 2, beside].min() > 12
+
+
 def test_a_picture_without_sky_stays_as_it_is() -> None:
     picture = GREY.expand(3, SIDE_PX, SIDE_PX)
     wanted, weight, _ = retouched_by(picture, torch.zeros_like(classes()))
