@@ -104,6 +104,32 @@ def test_edges_are_those_of_the_large_map() -> None:
         assert (row[LEFT + shift : RIGHT - shift] == WALL).all()
 
 
+def test_what_is_too_fine_to_be_seen_from_afar_does_not_part_a_wall() -> None:
+    classes = class_map()
+    classes[:, 300:400, 59:62] = WALL
+    assert not (neighbors().from_afar(classes)[:, :, : LEFT // TIMES] == WALL).any()
+    told, _ = found_in(picture(), classes)
+    assert (told[200, : LEFT - TIMES] == CLASS_COUNT).all()
+
+
+@pytest.mark.parametrize(("roofline", "first"), [(8, 0), (16, 16), (340, 340), (380, None)])
+def test_rooflines_are_at_the_upper_edge_or_well_above_the_street(roofline: int, first: int | None) -> None:
+    told, _ = found_in(picture((roofline, ROOFLINES[1])), class_map())
+    walls = (told[:, 5] >= CLASS_COUNT).int()
+    if first is None:
+        assert not walls.any()
+    else:
+        assert abs(int(walls.argmax()) - first) <= TIMES
+
+
+@pytest.mark.parametrize(("width", "is_told"), [(8, False), (40, True)])
+def test_a_strip_at_the_edge_is_no_neighbor(width: int, is_told: bool) -> None:
+    classes = class_map()
+    classes[:, TOP:STREET, width:LEFT] = WALL
+    told, _ = found_in(picture(), classes)
+    assert (told[300, : width - TIMES] >= CLASS_COUNT).any() == is_told
+
+
 def test_each_map_of_a_batch_has_its_own_neighbors() -> None:
     batch = torch.cat([class_map(), class_map().flip(2), class_map()])
     far = torch.cat([picture(), picture().flip(3), picture((STREET, STREET))])
@@ -124,6 +150,12 @@ def test_from_afar_a_map_is_as_large_as_those_trained_at(size: tuple[int, int]) 
     assert max(height, width) == NATIVE_PX and min(height, width) >= 64
     assert height % STRIDE == 0 and width % STRIDE == 0
     assert torch.equal(far, blocks.repeat_interleave(height // 2, 1).repeat_interleave(width // 2, 2))
+
+
+def test_from_afar_the_middle_of_what_is_seen_counts() -> None:
+    rows, columns = (torch.arange(SIDE_PX, dtype=torch.uint8) % TIMES for _ in range(2))
+    far = neighbors().from_afar((10 * rows[:, None] + columns)[None])
+    assert (far == 10 * (TIMES // 2) + TIMES // 2).all()
 
 
 @pytest.mark.parametrize("missing", ["facade", "background"])
