@@ -4,7 +4,7 @@
 # make bench   the benchmark, a quarter of an hour; ONLY=net for one section
 # make soak    the torture tests, a quarter of an hour; SOAK_SCALE=0.1 for less
 # make weights the shipped weights anew, from DATA=data into runs/weights/: half an hour on a GPU and
-#              an hour and a half on two cores
+#              an hour and a quarter on two cores
 # make clean   removes the virtual environment and what tools left
 #
 # make test PYTHON=python3.13    another Python (3.11 to 3.13)
