@@ -57,7 +57,8 @@ class Parts:
 
     def is_open(self, drawn: ColoredMap) -> Tensor:
         """1 for surroundings, neighbors' walls and all, (1, 1, H, W)."""
-        return 1 - self._padded(self.colored, drawn)[drawn.classes.long()][:, None]
+        known = F.pad(self.colored, (0, drawn.colors.shape[1] - len(self.colored)))
+        return 1 - known[drawn.classes.long()][:, None]
 
     def is_wall(self, drawn: ColoredMap) -> Tensor:
         """1 for walls that are labelled, (1, 1, H, W)."""
@@ -74,10 +75,6 @@ class Parts:
     @staticmethod
     def _shown(drawn: ColoredMap) -> Tensor:
         return drawn.classes if drawn.drawn_as is None else drawn.drawn_as
-
-    @staticmethod
-    def _padded(of_classes: Tensor, drawn: ColoredMap) -> Tensor:
-        return F.pad(of_classes, (0, drawn.colors.shape[1] - len(of_classes)))
 
     def is_large(self, pictures: Tensor) -> bool:
         """Whether pictures (N, C, H, W) are so much larger that some faults show in them alone."""
