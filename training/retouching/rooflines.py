@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from training.masks import blurred, narrowed, reduced, times_native, widened
 from training.networks.neighbors import (
     SMOOTH_PX,
-    Neighbor,
     color_of_sky,
     columns_beside,
     neighbors_in,
@@ -49,7 +48,6 @@ class Scenery(NamedTuple):
     of each pixel is sky that is to be wall.
     """
 
-    neighbors: list[Neighbor]
     sky_color: Tensor
     sky: Tensor
     below: Tensor
@@ -124,7 +122,7 @@ def find_scenery(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
             for row, lighter in enumerate(CORNICE, neighbor.roofline):
                 lines[:, :, row, columns] = lighter * ends
     sky = blurred(room * (1 - standing), room, 1) * (1 - unknown)
-    return Scenery(neighbors, sky_color, sky, below, lines, solid, off_wall)
+    return Scenery(sky_color, sky, below, lines, solid, off_wall)
 
 
 def _over(scenery: Scenery, told: Tensor) -> Scenery:
