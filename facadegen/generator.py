@@ -207,7 +207,7 @@ class Generator:
             return classes, colors
         with torchscript.running():
             told, shown = self._engine.prepare(self._upload(classes), self._upload(colors))
-        return told.cpu().numpy(), shown.cpu().numpy()
+            return self._download(told), self._download(shown)
 
     def _make_tile(
         self,
@@ -237,7 +237,7 @@ class Generator:
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
-    def _download(self, tensor: torch.Tensor) -> npt.NDArray[np.uint8]:
+    def _download(self, tensor: torch.Tensor) -> npt.NDArray[Any]:
         if self.device.type != "cuda":
             return tensor.cpu().numpy()
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
