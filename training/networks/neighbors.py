@@ -70,7 +70,8 @@ class Neighbors(nn.Module):
         return cls(len(classes), wall, surroundings, native_size_px, stride)
 
     def are_looked_for(self, classes: Tensor) -> bool:
-        """Whether class maps (N, H, W) are so large that neighbors are not plain to see in them."""
+        """Whether class maps (N, H, W) are so large that neighbors are not plain to see in them, and have
+        surroundings, by a glance at some of their rows."""
         return max(classes.size(1), classes.size(2)) >= self.least_size_px and bool(
             (classes[:, :: self.native_size_px // 8] == self.surroundings).any()
         )
@@ -183,17 +184,26 @@ def neighbors_in(
     from_to: list[list[int]] = F.pad(beside.flatten(), [1, 1]).diff().nonzero().view(-1, 2).tolist()
     for left, right in from_to:
         body = smooth[0, :, upper:lower, left:right][:, around[0, 0, upper:lower, left:right] > 0]
+        neighbor: Neighbor | None = None
         if right - left >= least_width_px and body.shape[1] > 0:
             if sky_color is None:
-                found.append(Neighbor(left, right, 0, body.median(1).values))
+                neighbor = Neighbor(left, right, 0, body.median(1).values)
             else:
-                color = _color_of_wall(body, sky_color[0, :, : height // 2].mean((1, 2)))
-                if color is not None:
-                    of_sky = share_of_sky(smooth[:, :, :, left:right], color.view(1, 3, 1, 1), sky_color)
-                    roofline = _roofline(of_sky, room[:, :, :, left:right])
-                    if roofline <= lowest_top * height:
-                        found.append(Neighbor(left, right, roofline, color))
+                neighbor = _below_sky(left, right, body, smooth, room, sky_color)
+        if neighbor is not None and neighbor.roofline <= lowest_top * height:
+            found.append(neighbor)
     return found
+
+
+def _below_sky(
+    left: int, right: int, body: Tensor, smooth: Tensor, room: Tensor, sky_color: Tensor
+) -> Neighbor | None:
+    """The neighbor in columns whose body shows pixels (3, M); None if that is sky. All else as above."""
+    color = _color_of_wall(body, sky_color[0, :, : smooth.shape[2] // 2].mean((1, 2)))
+    if color is not None:
+        of_sky = share_of_sky(smooth[:, :, :, left:right], color.view(1, 3, 1, 1), sky_color)
+        return Neighbor(left, right, _roofline(of_sky, room[:, :, :, left:right]), color)
+    return None
 
 
 def _color_of_wall(
