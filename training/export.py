@@ -44,9 +44,8 @@ def export(
 
     A generator that is told colors draws large shops and doors with panes, and in large pictures neighbors'
     walls as such, where it has such classes; the context on the card that is written is so much more than the
-    network's as panes need. The file holds half-precision
-    parameters. It is loaded again in a fresh process and compared with the eager module before it takes its
-    place; whatever was at `path` stays until then.
+    network's as panes need. The file holds half-precision parameters. It is loaded again in a fresh process
+    and compared with the eager module before it takes its place; whatever was at `path` stays until then.
 
     Raises:
         TrainingError: the file cannot be written, or what comes back differs from what went in.
