@@ -92,12 +92,13 @@ class Generator:
         lot = self.lot(rows, columns)
 
         def make(start: int) -> None:
-            part = slice(start, start + lot)
-            told, shown = padded[part], colors[part]
+            made = pictures[start : start + lot]
+            lot_of = start + np.arange(lot) % len(made)  # a short lot is filled up with repeats
+            told, shown = padded[lot_of], colors[lot_of]
             if len(tiles) > 1:
                 told, shown = self._prepare(told, shown)
             for tile in tiles:
-                self._make_tile(pictures[part], told, shown, tile, lot)
+                self._make_tile(made, told, shown, tile)
 
         # How many threads share a picture goes by its size alone, like the lot: it must not make a
         # difference in bytes.
@@ -202,7 +203,8 @@ class Generator:
     def _prepare(
         self, classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Whole label maps (n, H, W) and colors (n, K, 3) as tiles are to be cut from: there may be more."""
+        """A lot of whole label maps (n, H, W) and colors (n, K, 3) as tiles are to be cut from: there may be
+        more classes, and colors of these."""
         if not hasattr(self._engine, "prepare"):
             return classes, colors
         with torchscript.running():
@@ -215,15 +217,16 @@ class Generator:
         classes: npt.NDArray[np.uint8],
         colors: npt.NDArray[np.float32],
         tile: Tile,
-        lot: int,
     ) -> None:
-        """Fills one tile of the pictures (n, H, W, 3), n <= lot, from their padded label maps."""
+        """Fills one tile of the pictures (n, H, W, 3) from a lot of padded label maps, n or more."""
         rows, columns = tile
         seen = classes[:, rows.seen_start : rows.seen_stop, columns.seen_start : columns.seen_stop]
-        fill = np.arange(lot) % len(classes)  # a short lot is filled up with repeats
         with torchscript.running():
             made = self._engine(
-                self._upload(seen[fill]), self._upload(colors[fill]), rows.seen_start, columns.seen_start
+                self._upload(np.ascontiguousarray(seen)),
+                self._upload(colors),
+                rows.seen_start,
+                columns.seen_start,
             )
             host = self._download(made.permute(0, 2, 3, 1).contiguous())
         target = pictures[:, rows.kept_start : rows.kept_stop, columns.kept_start : columns.kept_stop]

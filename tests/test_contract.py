@@ -13,6 +13,7 @@ import pytest
 import torch
 from operators import OLD_OPERATORS
 
+from facadegen import torchscript
 from facadegen.errors import WeightsError
 from facadegen.generator import Generator, load
 from facadegen.torchscript import quiet
@@ -126,6 +127,10 @@ def test_tiles_equal_the_whole_where_surroundings_are_wide(weights: Path) -> Non
     wall, background = map(generator.card.label_set.index_of, ("facade", "background"))
     classes = np.full((1, size, size), background, np.uint8)
     classes[:, size // 3 : -size // 8, size // 4 : size // 2] = wall
+    module = torchscript.read(weights, generator.card)
+    if hasattr(module, "prepare"):
+        told, _ = module.prepare(torch.from_numpy(classes), module.color_sets[:1])
+        assert not np.array_equal(told, classes)
     require_same_in_tiles(generator, classes)
 
 

@@ -105,6 +105,23 @@ def test_lots_that_are_not_full_lose_and_mix_nothing(
     assert all(levels_apart(other, made[0]).max() <= 1 for other in made[1:])
 
 
+def test_what_tiles_are_cut_from_is_made_in_full_lots(
+    tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = []
+
+    def prepare(classes: Pixels, colors: npt.NDArray[np.float32]) -> tuple[Pixels, npt.NDArray[np.float32]]:
+        prepared.append(classes)
+        return classes, colors
+
+    monkeypatch.setattr(Generator, "lot", lambda self, height, width: 3)
+    monkeypatch.setattr(tiny_generator, "_prepare", prepare)
+    classes = blocks(5, 160, 160)
+    tiny_generator.generate(classes, tiny_generator.color_sets[:5], whole_picture_px=64 * 64)
+    lots = sorted(prepared, key=lambda lot: not np.array_equal(lot[0], classes[0]))
+    np.testing.assert_array_equal(np.concatenate(lots), classes[[0, 1, 2, 3, 4, 3]])
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("size", [(163, 150), (40, 300), (300, 33)])
 def test_tiles_equal_the_whole(tiny_weights: Path, precision: str, size: tuple[int, int]) -> None:

@@ -93,6 +93,20 @@ def test_walls_end_above_what_is_labelled_in_them() -> None:
     assert told[55, 460] == CLASS_COUNT + 1 and told[20, 460] == BACKGROUND
 
 
+def test_walls_end_where_the_building_does_whatever_lies_below_it() -> None:
+    classes = class_map()
+    classes[:, STREET:490, 250:300] = WINDOW  # a door, say
+    classes[:, 500, 7] = WALL  # a stray pixel
+    told, _ = found_in(picture(), classes)
+    assert (told[489, :LEFT] == CLASS_COUNT).all() and (told[490:, :LEFT] < CLASS_COUNT).all()
+
+
+def test_where_nothing_is_labelled_nothing_is_told() -> None:
+    classes = torch.full_like(class_map(), BACKGROUND)
+    told, _ = found_in(picture(), classes)
+    assert torch.equal(told, classes[0])
+
+
 def test_edges_are_those_of_the_large_map() -> None:
     for shift in range(TIMES):
         classes = class_map()
@@ -164,6 +178,12 @@ def test_classes_of_other_names_have_no_neighbors(missing: str) -> None:
     assert Neighbors.of(names, NATIVE_PX, STRIDE) is None
 
 
+def test_of_so_many_classes_that_neighbors_would_have_no_ids_none_are_told() -> None:
+    names = [*FACADES.classes, *(f"other {number}" for number in range(256 - CLASS_COUNT))]
+    assert Neighbors.of(names, NATIVE_PX, STRIDE) is None
+    assert Neighbors.of(names[:200], NATIVE_PX, STRIDE) is not None
+
+
 class Painter(LeanUNet):
     """Of random weights and without noise; of small maps it makes the picture above."""
 
@@ -211,6 +231,16 @@ def test_what_is_prepared_is_not_prepared_again() -> None:
     again = generator().prepare(*prepared)
     assert all(torch.equal(x, y) for x, y in zip(prepared, again, strict=True))
     assert torch.equal(generator()(*prepared), generator()(classes, colors))
+
+
+@pytest.mark.parametrize("row", range(STREET, STREET + 32, 5))
+def test_a_single_row_of_surroundings_is_seen(row: int) -> None:
+    classes, colors = torch.full_like(class_map(), WALL), torch.rand(1, CLASS_COUNT, 3)
+    classes[:, row] = BACKGROUND
+    alone, _ = generator().prepare(classes, colors)
+    beside, _ = generator().prepare(torch.cat([class_map(), classes]), colors.expand(2, -1, -1))
+    assert torch.equal(alone[0], beside[1])
+    assert generator().prepare(classes, colors)[1].shape[1] > CLASS_COUNT  # so tiles are known to be prepared
 
 
 def test_small_maps_and_those_without_surroundings_stay_as_they_are() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.masks import blurred, gaussian, in_sky_colors, median, narrowed, widened
+from training.networks.resize import sized
 
 # In pictures in -1..1, of about the size that a generator was trained at; px are theirs, shares of a side.
 SMOOTH_PX = 2  # standard deviation of what colors are told by
@@ -28,8 +29,10 @@ LEAST_SHARE = 0.25  # of a neighbor that is not pale is unlike the sky
 LEAST_TOP_PX, LOWEST_TOP = 3, 0.7  # where rooflines can be; the latter of a picture's height
 OVER_LABELS_PX = 5  # how far above what is labelled in it a neighbor reaches at least
 
+MOST_IDS = 256  # of classes and neighbors together
 LEAST_SIZE = 2  # of pictures whose neighbors are looked for in smaller ones, of the size trained at
 EDGE_PX = 2  # how far edges in the smaller picture may be off
+LEAST_LABELLED = 0.02  # of a row that is the building's, down to the street
 
 
 class Neighbor(NamedTuple):
@@ -58,22 +61,26 @@ class Neighbors(nn.Module):
         self.stride: Final[int] = stride
         self.least_size_px: Final[int] = LEAST_SIZE * native_size_px
         self.least_wall: Final[float] = LEAST_WALL
+        self.least_labelled: Final[float] = LEAST_LABELLED
         self.smooth_px: Final[int] = SMOOTH_PX
         self.edge_px: Final[int] = EDGE_PX
 
     @classmethod
     def of(cls, classes: Sequence[str], native_size_px: int, stride: int) -> Self | None:
-        """For classes of these names; None if some are missing."""
-        if not {"facade", "background"} <= set(classes):
+        """For classes of these names; None if some are missing, or if ids of neighbors beside theirs would
+        not fit into a byte."""
+        most_neighbors = max(native_size_px, 2 * stride) // (LEAST_WIDTH_PX + 1) + 1
+        if not {"facade", "background"} <= set(classes) or len(classes) + most_neighbors > MOST_IDS:
             return None
         wall, surroundings = classes.index("facade"), classes.index("background")
         return cls(len(classes), wall, surroundings, native_size_px, stride)
 
     def are_looked_for(self, classes: Tensor) -> bool:
-        """Whether class maps (N, H, W) are so large that neighbors are not plain to see in them, and have
-        surroundings, by a glance at some of their rows."""
+        """Whether class maps (N, H, W) are so large that neighbors are not plain to see in them, and one has
+        surroundings."""
+        # All of its pixels: a tile of a map without any must not find some.
         return max(classes.size(1), classes.size(2)) >= self.least_size_px and bool(
-            (classes[:, :: self.native_size_px // 8] == self.surroundings).any()
+            (classes == self.surroundings).any()
         )
 
     def as_walls(self, classes: Tensor) -> Tensor:
@@ -83,13 +90,7 @@ class Neighbors(nn.Module):
     def from_afar(self, classes: Tensor) -> Tensor:
         """Whole class maps, uint8 (N, H, W), as (N, h, w): as large as the generator was trained at, both
         sides multiples of the stride."""
-        height, width = classes.size(1), classes.size(2)
-        scale = self.native_size_px / (max(height, width) * self.stride)
-        rows = max(2, int(height * scale + 0.5)) * self.stride
-        columns = max(2, int(width * scale + 0.5)) * self.stride
-        y = (torch.arange(rows, device=classes.device) * 2 + 1) * height // (2 * rows)
-        x = (torch.arange(columns, device=classes.device) * 2 + 1) * width // (2 * columns)
-        return classes[:, y][:, :, x]
+        return sized(classes, float(self.native_size_px), self.stride)
 
     def forward(
         self, classes: Tensor, colors: Tensor, far_classes: Tensor, far: Tensor
@@ -107,10 +108,10 @@ class Neighbors(nn.Module):
         down, across = height / far.size(2), width / far.size(3)
         margin = int(self.edge_px * across + 0.5)
         for i in range(count):
-            is_wall = classes[i] == self.wall
-            few_walls = is_wall.sum(0) < self.least_wall * height  # (W,)
-            with_walls = is_wall.any(1).nonzero()
-            bottom = int(with_walls.max()) + 1 if len(with_walls) else height
+            few_walls = (classes[i] == self.wall).sum(0) < self.least_wall * height  # (W,)
+            # Walls end where the building does; without one, there is nothing to be beside.
+            labelled = (classes[i] != self.surroundings).sum(1) >= self.least_labelled * width
+            bottom = int((torch.arange(1, height + 1, device=classes.device) * labelled).max())
             for number, neighbor in enumerate(found[i]):
                 left, right = int(neighbor.left * across + 0.5), int(neighbor.right * across + 0.5)
                 outer, beyond = max(0, left - margin), right + margin

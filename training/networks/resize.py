@@ -1,4 +1,4 @@
-"""Resizing for networks that are exported.
+"""Resizing for modules that are exported.
 
 `F.interpolate` would bring all its modes along into the weights file, and a torch that lacks the operator of
 one, though it is never used, refuses the whole file.
@@ -25,3 +25,15 @@ def fitted(pictures: Tensor, size_px: int) -> Tensor:
     size = [size_px, size_px]
     squeezed: Tensor = torch.ops.aten._upsample_bilinear2d_aa(pictures, size, False, None)
     return squeezed
+
+
+def sized(classes: Tensor, longest_px: float, stride: int) -> Tensor:
+    """Class maps (N, H, W) as (N, h, w), the longer side about so long, both multiples of the stride, at
+    least two of it; of what a pixel sees it shows the middle."""
+    height, width = classes.size(1), classes.size(2)
+    scale = longest_px / (max(height, width) * stride)
+    rows = max(2, int(height * scale + 0.5)) * stride
+    columns = max(2, int(width * scale + 0.5)) * stride
+    y = (torch.arange(rows, device=classes.device) * 2 + 1) * height // (2 * rows)
+    x = (torch.arange(columns, device=classes.device) * 2 + 1) * width // (2 * columns)
+    return classes[:, y][:, :, x]

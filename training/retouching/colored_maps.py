@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from training.data import mix_seeds, spread
+from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
-from training.retouching.label_maps import sized
+from training.networks.resize import sized
 
 MOST_SIZE = 4.0  # longer sides of maps, of the size that the generator was trained at; most are smaller
 
@@ -87,4 +88,5 @@ class ColoredMaps:
 
     @staticmethod
     def _colored(classes: Tensor, colors: Tensor, longest_px: float, top: Tensor, left: Tensor) -> ColoredMap:
-        return ColoredMap(sized(classes, min(longest_px, max(classes.shape))), colors[None], top, left)
+        longest_px = float(min(longest_px, max(classes.shape)))
+        return ColoredMap(sized(classes[None], longest_px, LeanUNet.stride), colors[None], top, left)

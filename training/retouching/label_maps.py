@@ -1,4 +1,4 @@
-"""Label maps without their photos: reading those that have something to learn from, and at another size."""
+"""Label maps without their photos: reading those that have something to learn from."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,11 +7,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from facadegen.palettes import LabelSet
 from training.data import find_pairs, read_label_map, with_val
-from training.networks.lean_unet import LeanUNet
 
 
 def read_label_maps(
@@ -31,13 +29,3 @@ def read_label_maps(
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return [classes for classes in pool.map(read, paths) if classes is not None]
-
-
-def sized(classes: Tensor, longest_px: float) -> Tensor:
-    """A class map (H, W) as (1, h, w), its longer side about so long, both multiples of the stride."""
-    sides = (
-        max(2, round(side * longest_px / max(classes.shape) / LeanUNet.stride)) * LeanUNet.stride
-        for side in classes.shape
-    )
-    whole = classes[None, None].float()
-    return F.interpolate(whole, tuple(sides), mode="nearest-exact")[:, 0].byte()
