@@ -154,10 +154,10 @@ def test_a_run_of_other_data_or_networks_is_refused(
     assert run_fit(arguments(tmp_path / "data", finished)) == 1
     assert "holds a run with another data" in capsys.readouterr().err
     run = shutil.copytree(finished.with_suffix(""), tmp_path / "run")
-    state = checkpoint.load(run / "checkpoint.pt")
+    state = checkpoint.load(run / "checkpoint.pt", checkpoint.FIT)
     assert state is not None
     state["trainer"]["parser"].popitem()
-    checkpoint.save(run / "checkpoint.pt", state)
+    checkpoint.save(run / "checkpoint.pt", state, checkpoint.FIT)
     assert run_fit(arguments(pairs_folder, finished, run_dir=run)) == 1
     assert "holds a run of other networks" in capsys.readouterr().err
 
@@ -208,7 +208,7 @@ def test_a_signal_stops_after_the_step_in_hand(
 
     monkeypatch.setattr(fit.loop.Trainer, "step", interrupted)
     assert run_fit(arguments(pairs_folder, out, checkpoint_every=100)) == 130
-    state = checkpoint.load(tmp_path / "weights" / "checkpoint.pt")
+    state = checkpoint.load(tmp_path / "weights" / "checkpoint.pt", checkpoint.FIT)
     assert state is not None and state["trainer"]["done"] == 1
     assert not out.exists()
     assert "the same command goes on" in capsys.readouterr().err
@@ -305,6 +305,8 @@ def test_the_generators_rate_may_be_chosen(
     assert 0 < read_metrics(out.with_suffix(""))[0]["rate"] <= 1e-5
     assert generator.load(out, device="cpu").card.training["generator_rate"] == 1e-5
     assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1, generator_rate=2e-5)) == 1
+    assert "holds a run with another generator_rate" in capfd.readouterr().err
+    assert run_fit(arguments(pairs_folder, out, start_from=finished, steps=1)) == 1
     assert "holds a run with another generator_rate" in capfd.readouterr().err
 
 
@@ -425,6 +427,7 @@ def test_a_run_with_other_options_is_refused(
         ({"size_px": 100}, "--size-px must be a multiple of 32"),
         ({"steps": 0}, "--steps must be at least 1"),
         ({"workers": -1}, "--workers must be at least 0, not -1"),
+        ({"seed": -1}, "--seed must be at least 0, not -1"),
     ],
 )
 def test_what_cannot_work_is_one_line(
@@ -464,7 +467,7 @@ def test_a_dry_run_writes_nothing(
 
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, {"step": 1})
+    checkpoint.save(path, {"step": 1}, checkpoint.FIT)
 
     def full(state: object, file: Any) -> None:
         file.write(b"half")
@@ -472,8 +475,8 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(checkpoint.TrainingError, match="the one before it is kept"):
-        checkpoint.save(path, {"step": 2})
-    state = checkpoint.load(path)
+        checkpoint.save(path, {"step": 2}, checkpoint.FIT)
+    state = checkpoint.load(path, checkpoint.FIT)
     assert state is not None and state["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
@@ -482,7 +485,17 @@ def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"nonsense")
     with pytest.raises(checkpoint.TrainingError, match=r"checkpoint\.pt: no checkpoint that can be read"):
-        checkpoint.load(path)
+        checkpoint.load(path, checkpoint.FIT)
+
+
+def test_a_checkpoint_of_another_command_or_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"step": 1}, checkpoint.REFINE)
+    with pytest.raises(checkpoint.TrainingError, match=r"of training\.refine, expected one of training\.fit"):
+        checkpoint.load(path, checkpoint.FIT)
+    torch.save([1], path)
+    with pytest.raises(checkpoint.TrainingError, match="checkpoint of format None"):
+        checkpoint.load(path, checkpoint.FIT)
 
 
 def test_the_learning_rate_ramps_up_holds_and_decays() -> None:

@@ -124,6 +124,7 @@ def test_a_run_is_not_gone_on_with_in_another_way(
     ("options", "problem"),
     [
         ({"steps": 0}, "--steps must be at least 1"),
+        ({"seed": -1}, "--seed must be at least 0, not -1"),
         ({"rate": 1.5}, "--rate must lie between 0 and 1"),
         ({"checkpoint-every": 0}, "--checkpoint-every must be at least 1"),
     ],

@@ -8,11 +8,14 @@ import torch
 
 from facadegen.errors import TrainingError
 
-FORMAT = 5
+FORMAT = 6
+FIT, REFINE = "training.fit", "training.refine"  # the commands that make checkpoints
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Any], made_by: str) -> None:
     """Write the state whole or not at all: the checkpoint before stays until the new one is on disk.
+
+    made_by: FIT or REFINE, whose runs can go on from it.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written.
@@ -20,7 +23,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            torch.save(state | {"format": FORMAT}, file)
+            torch.save(state | {"format": FORMAT, "made_by": made_by}, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -51,7 +54,7 @@ def require_same(saved: dict[str, Any], shape: dict[str, Any], folder: Path) -> 
         TrainingError: with something else.
     """
     if saved != shape:
-        changed = ", ".join(key for key in shape if saved.get(key) != shape[key])
+        changed = ", ".join(key for key in shape | saved if saved.get(key) != shape.get(key))
         problem = f"holds a run with another {changed}; use another --run-dir, or remove it"
         raise TrainingError(problem, folder)
 
@@ -61,20 +64,21 @@ def put_before(now: list[str], earlier: list[str]) -> None:
     now[:0] = [each for each in earlier if each not in now]
 
 
-def load(path: Path) -> dict[str, Any] | None:
-    """The state last saved, on the CPU; None where there is none.
+def load(path: Path, made_by: str) -> dict[str, Any] | None:
+    """The state last saved by a command, on the CPU; None where there is none.
 
     Raises:
-        TrainingError: the file cannot be read, or was written by another version.
+        TrainingError: the file cannot be read, or was written by another command or version.
     """
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(f"no checkpoint that can be read: {error}", path) from error
-    if state.get("format") != FORMAT:
-        raise TrainingError(
-            f"checkpoint of format {state.get('format')}, expected {FORMAT}; use another --run-dir", path
-        )
-    return state
+    found = state.get("format") if isinstance(state, dict) else None
+    if found != FORMAT:
+        raise TrainingError(f"checkpoint of format {found}, expected {FORMAT}; use another --run-dir", path)
+    if state["made_by"] != made_by:
+        raise TrainingError(f"checkpoint of {state['made_by']}, expected one of {made_by}", path)
+    return dict(state)

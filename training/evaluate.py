@@ -43,7 +43,7 @@ class EvaluateOptions:
     """What to score, against what, and how.
 
     Raises:
-        UsageError: no such data folder.
+        UsageError: no such data folder, or a value that cannot work.
         TrainingError: whether there is one cannot be told.
     """
 
@@ -62,6 +62,8 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         if not is_folder(self.data):
             raise UsageError("no such folder (expected one with train and val pairs)", self.data)
+        if self.seed < 0:
+            raise UsageError(f"--seed must be at least 0, not {self.seed}")
         if self.large is not None and not is_folder(self.large):
             raise UsageError("no such folder (expected one with val pairs of large pictures)", self.large)
 

@@ -360,7 +360,7 @@ def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: Wo
         TrainingError: the checkpoint is of a run with other options, data or networks, or the folder cannot
             be written.
     """
-    state = checkpoint.load(options.run / CHECKPOINT_NAME)
+    state = checkpoint.load(options.run / CHECKPOINT_NAME, checkpoint.FIT)
     if state is not None:
         shape = origin.shape(options, state["trainer"]["done"])
         checkpoint.require_same(state["options"], shape, options.run)
@@ -396,7 +396,7 @@ def save(trainer: loop.Trainer, options: FitOptions, origin: Origin) -> None:
         "precisions": origin.precisions,
         "trainer": trainer.state(),
     }
-    checkpoint.save(options.run / CHECKPOINT_NAME, state)
+    checkpoint.save(options.run / CHECKPOINT_NAME, state, checkpoint.FIT)
 
 
 def training_precision(name: str, device: torch.device) -> str:

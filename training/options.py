@@ -12,7 +12,7 @@ from training.recipes import RECIPES
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Every choice of a run, resolved; saved as `options.json` in its folder.
+    """Every choice of a run, as asked for; saved as `options.json` in its folder.
 
     Raises:
         UsageError: a value that cannot work.
@@ -46,8 +46,9 @@ class FitOptions:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if self.generator_rate is not None and not 0 < self.generator_rate < 1:
             raise UsageError(f"--generator-rate must lie between 0 and 1, not {self.generator_rate}")
-        if self.workers < 0:
-            raise UsageError(f"--workers must be at least 0, not {self.workers}")
+        for name in ("seed", "workers"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"--{name} must be at least 0, not {getattr(self, name)}")
         if list(self.restarts) != sorted({r for r in self.restarts if 0 < r < self.steps}):
             given = " ".join(map(str, self.restarts))
             raise UsageError(f"--restarts must rise within 1..{self.steps - 1}, not {given}")

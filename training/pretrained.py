@@ -113,7 +113,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _read_run(path: Path, label_set: LabelSet) -> PretrainedRun:
-    state = checkpoint.load(path)
+    state = checkpoint.load(path, checkpoint.FIT)
     assert state is not None, "the file was there"
     options, trainer = state["options"], state["trainer"]
     _check_classes(options["classes"], label_set, path)

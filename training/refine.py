@@ -55,6 +55,8 @@ class Options:
         for name in ("steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise UsageError(f"--seed must be at least 0, not {self.seed}")
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}")
 
@@ -125,7 +127,7 @@ class Run:
         Raises:
             TrainingError: it is of other options, weights or numbers of label maps, or cannot be read.
         """
-        state = checkpoint.load(self.path)
+        state = checkpoint.load(self.path, checkpoint.REFINE)
         if state is None:
             return
         checkpoint.require_same(state["options"], self.shape, self.path.parent)
@@ -139,7 +141,7 @@ class Run:
             TrainingError: as `checkpoint.save`.
         """
         state = {"options": self.shape, "commits": self.commits, "refinement": self.refinement.state()}
-        checkpoint.save(self.path, state)
+        checkpoint.save(self.path, state, checkpoint.REFINE)
 
 
 @app.default
