@@ -73,12 +73,17 @@ def test_mean_class_colors_are_the_means_of_their_pixels() -> None:
     assert means[0, 2].tolist() == [0.5, 0.5, 0]
 
 
-def test_color_obedience_is_the_distance_from_what_was_asked() -> None:
+def test_colors_are_off_by_the_distance_from_those_wanted() -> None:
     pictures, classes = torch.zeros(1, 3, 16, 16), torch.zeros(1, 16, 16, dtype=torch.uint8)
-    colors = torch.full((1, 2, 3), 0.75)  # 0.5 in -1..1
-    colored = torch.ones(2, 1)
-    assert losses.color_obedience(pictures, classes, colors, colored) == pytest.approx(0.5)
-    assert losses.color_obedience(pictures, classes, colors, torch.zeros(2, 1)) == 0
+    wanted, colored = torch.full((1, 2, 3), 0.5), torch.ones(2, 1)
+    classes[0, :6, :8] = 1  # as few pixels as count
+    pictures[0, :, :6, :8] = 1
+    assert losses.colors_off(pictures, classes, wanted, colored) == pytest.approx(0.5)
+    pictures[0, :, :6, :8] = 0.5
+    assert losses.colors_off(pictures, classes, wanted, colored) == pytest.approx(0.25)
+    classes[0, 0, 0] = 0
+    assert losses.colors_off(pictures, classes, wanted, colored) > 0.45, "one too small to tell is left out"
+    assert losses.colors_off(pictures, classes, wanted, torch.zeros(2, 1)) == 0
 
 
 def test_the_painted_difference_counts_classes_by_their_pixels() -> None:

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
-from training.losses import mean_class_colors
+from training.losses import LEAST_AREA_PX, mean_class_colors
 from training.retouching.colored_maps import ColoredMap
-from training.retouching.paints import LEAST_AREA_PX, MOST_SHIFT, repainted, retouched
+from training.retouching.paints import MOST_SHIFT, repainted, retouched
 from training.retouching.parts import Parts
 
 BACKGROUND, WALL, WINDOW, DOOR = (

@@ -193,7 +193,7 @@ class Trainer:
         else:
             with self._autocast():
                 seen = self.recipe.compare(batch, fake)
-                loss, terms = self.recipe.discriminator_loss(batch, fake, seen)
+                loss, terms = self.recipe.discriminator_loss(batch, seen)
             self._minimise("discriminator", self.discriminator, loss)
             if self._judging:
                 self.discriminator.requires_grad_(False)

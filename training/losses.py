@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LEAST_AREA_PX = 48  # of a class, or it says little about its color
+
 
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Hinge loss of logits of real and of generated pictures (Lim and Ye 2017, arXiv 1705.02894)."""
@@ -91,16 +93,15 @@ def mean_class_colors(pictures: Tensor, classes: Tensor, n_classes: int) -> tupl
     return sums / counts.clamp(min=1), counts
 
 
-def color_obedience(pictures: Tensor, classes: Tensor, colors: Tensor, colored: Tensor) -> Tensor:
-    """Mean distance between each class's mean color and the color asked for, over the classes present.
+def colors_off(pictures: Tensor, classes: Tensor, wanted: Tensor, colored: Tensor) -> Tensor:
+    """Mean distance between each class's mean color and the one wanted, over the classes present.
 
-    pictures: (N, 3, H, W) in -1..1; colors: (N, K, 3) in 0..1; colored: (K, 1), 0 for classes without a
-    color.
+    pictures: (N, 3, H, W) in -1..1; classes: (N, H, W); wanted: (N, K, 3) in -1..1; colored: (K, 1), 0 for
+    classes without a color.
     """
-    means, counts = mean_class_colors(pictures.float(), classes, colors.shape[1])
-    # A class of a few pixels says little about its color.
-    present = (counts > 48) * colored
-    difference = (means - (colors * 2 - 1)).abs().mean(2, keepdim=True)
+    means, areas = mean_class_colors(pictures.float(), classes, wanted.shape[1])
+    present = (areas >= LEAST_AREA_PX) * colored
+    difference = (means - wanted).abs().mean(2, keepdim=True)
     return (difference * present).sum() / present.sum().clamp(min=1)
 
 

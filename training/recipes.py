@@ -53,7 +53,7 @@ class Recipe(Protocol):
     frozen: nn.Module
 
     def compare(self, batch: Batch, fake: Tensor) -> Any: ...
-    def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Any) -> tuple[Tensor, Terms]: ...
+    def discriminator_loss(self, batch: Batch, seen: Any) -> tuple[Tensor, Terms]: ...
     def generator_loss(self, batch: Batch, fake: Tensor, seen: Any) -> tuple[Tensor, Terms]: ...
     def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]: ...
 
@@ -88,9 +88,7 @@ class Pix2Pix:
         """Generated pictures with the photos' wedges, and the label maps that pictures are judged beside."""
         return torch.where(batch.valid, fake, batch.photo), losses.one_hot(batch.classes, self.n_classes)
 
-    def discriminator_loss(
-        self, batch: Batch, fake: Tensor, seen: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Terms]:
+    def discriminator_loss(self, batch: Batch, seen: tuple[Tensor, Tensor]) -> tuple[Tensor, Terms]:
         judged, condition = seen
         real = losses.bce(self.discriminator(batch.photo, condition), True)
         # Halved, as the paper does, to slow the discriminator down (section 3.3).
@@ -221,7 +219,7 @@ class Projected:
         )
         return View(*real, *fake, real_condition, fake_condition)
 
-    def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen) -> tuple[Tensor, Terms]:
+    def discriminator_loss(self, batch: Batch, seen: Seen) -> tuple[Tensor, Terms]:
         def hinge(judge: nn.Module, view: View, mixed: list[Tensor]) -> Tensor:
             logits = judge(mixed, torch.cat([view.real_condition, view.fake_condition]))
             return torch.stack([losses.hinge_discriminator(*x.float().chunk(2)) for x in logits]).mean()
@@ -271,7 +269,7 @@ class Projected:
             "spectrum": losses.spectrum(seen.fake_picture, seen.real_picture),
             "lattice": losses.lattice(seen.fake_picture, seen.real_picture),
             "beyond": losses.beyond(fake),
-            "obey": losses.color_obedience(shown, batch.classes, batch.colors, self.colored),
+            "obey": losses.colors_off(shown, batch.classes, 2 * batch.colors - 1, self.colored),
             "stray": losses.stray_colors(shown, seen.one_hot, batch.colors, self.colored),
         }
         if batch.close_up:
@@ -303,7 +301,7 @@ class Projected:
     def reconstruction_loss(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Terms]:
         own = batch.valid * batch.own.view(-1, 1, 1, 1)
         l1 = losses.masked_l1(fake, batch.photo, own)
-        obedience = losses.color_obedience(fake, batch.classes, batch.colors, self.colored)
+        obedience = losses.colors_off(fake, batch.classes, 2 * batch.colors - 1, self.colored)
         return 4 * l1 + self.obedience_weight * obedience, {"l1": l1, "obey": obedience}
 
 

@@ -40,7 +40,7 @@ class ColoredMap(NamedTuple):
         return self._replace(classes=self.classes.flip(2), drawn_as=drawn_as)
 
     def in_use(self, generator: nn.Module, neighbors: Neighbors | None) -> "ColoredMap":
-        """The map as exported generators are told it: in large ones, where neighbors' walls are."""
+        """As exported generators are told it, but for panes: in large maps, where neighbors' walls are."""
         if neighbors is None or not neighbors.are_looked_for(self.classes):
             return self
         far = neighbors.from_afar(self.classes)

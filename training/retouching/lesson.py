@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from facadegen.errors import TrainingError
 from facadegen.palettes import LabelSet
 from training.data import mix_seeds
-from training.losses import feature_l1, mean_class_colors
+from training.losses import colors_off, feature_l1, mean_class_colors
 from training.networks.features import Lite0
 from training.recipes import leaky_clamp
 from training.retouching import paints, rooflines, skylines, slants, walls
@@ -96,8 +96,9 @@ class Lesson:
         with torch.no_grad():
             drawn = drawn.in_use(before, self.parts.neighbors)
         made, to_learn = leaky_clamp(pupil(*drawn)), self.to_learn(before, drawn)
-        colors_off = self.colors_off(made, to_learn.picture, drawn.classes)
-        return self.off(made, to_learn, number) + COLORS_WEIGHT * colors_off
+        return self.off(made, to_learn, number) + COLORS_WEIGHT * self.colors_off(
+            made, to_learn.picture, drawn.classes
+        )
 
     def off(self, made: Tensor, to_learn: Retouched, number: int) -> Tensor:
         """How far a picture (1, 3, H, W) is from what is to be learnt, a number ().
@@ -128,10 +129,8 @@ class Lesson:
         Pixels that are off by turns to the one side and to the other hardly tell that all of them are off a
         little to the one.
         """
-        n_classes = len(self.parts.colored)
-        (shown, areas), (asked, _) = (mean_class_colors(x, classes, n_classes) for x in (made, wanted))
-        present = (areas >= paints.LEAST_AREA_PX) * self.parts.colored[:, None]
-        return ((shown - asked).abs() * present).mean(2).sum() / present.sum().clamp(min=1)
+        asked, _ = mean_class_colors(wanted, classes, len(self.parts.colored))
+        return colors_off(made, classes, asked, self.parts.colored[:, None])
 
     def _place(self, picture: Tensor, number: int) -> tuple[slice, slice]:
         """Rows and columns, any of those where as much fits as is looked at; all, if less is there."""

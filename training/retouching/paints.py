@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.losses import mean_class_colors
+from training.losses import LEAST_AREA_PX, mean_class_colors
 from training.repaint import Repaint
 from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
@@ -18,7 +18,6 @@ from training.retouching.retouched import Retouched
 from training.retouching.skylines import find_skyline
 
 OFTEN_REPAINTED = 0.6  # how many maps have some classes in colors of no color set; half as many less light
-LEAST_AREA_PX = 48  # of a class, or it says little about its color
 MOST_SHIFT = 0.3  # of pictures in -1..1
 
 
