@@ -209,6 +209,13 @@ def test_styles_of_a_generator_that_paints_colors(exam: scores.Exam, generator: 
     ]
 
 
+def test_without_a_facade_paints_are_asked_of_what_takes_a_color() -> None:
+    assert obedience.walls_of(FACADES) == FACADES.index_of("facade")
+    names = tuple("walls" if name == "facade" else name for name in FACADES.classes)
+    walls = obedience.walls_of(replace(FACADES, classes=names))
+    assert walls not in FACADES.unpainted and walls == names.index("walls")
+
+
 def test_recognised_counts_the_nearest_style() -> None:
     true = np.array([[0, 0, 0], [1, 1, 1], [np.nan] * 3], np.float32)
     found = np.array([[[0.1] * 3, [0.9] * 3], [[0.8] * 3, [np.nan] * 3], [[0.5] * 3, [0.5] * 3]], np.float32)
@@ -293,6 +300,7 @@ def test_scores_go_into_the_card_and_nothing_else_changes(
     [
         ("no data", "no such folder"),
         ("no large data", "no such folder"),
+        ("negative seed", "--seed must be at least 0, not -1"),
         ("large data is small", "has 0 val pairs larger than 64 px, close-ups need 10"),
         ("no weights", "does not exist"),
         ("few pairs", "val pairs"),
@@ -317,6 +325,8 @@ def test_what_cannot_work_is_one_line(
         more = ("--large", str(tmp_path / "none"))
     elif problem == "large data is small":
         more = ("--large", str(data))
+    elif problem == "negative seed":
+        more = ("--seed", "-1")
     elif problem == "no weights":
         weights = tmp_path / "none.pt"
     elif problem == "few pairs":

@@ -369,3 +369,13 @@ def test_repainted_samples_know_their_colors() -> None:
             assert batch.photo_colors[i, k] == pytest.approx((shown.mean(1) + 1) / 2, abs=1e-4)
         assert not torch.allclose(batch.colors[i], plain.colors[i], atol=0.05)
     assert all(torch.equal(x, again.tensors[name]) for name, x in batch.tensors.items())
+
+
+def test_the_fingerprint_tells_pairs_by_their_pixels() -> None:
+    told = data.fingerprint([striped_pair()])
+    assert told == data.fingerprint([striped_pair()])
+    for part in ("photo", "classes", "valid"):
+        changed = striped_pair()
+        pixels = getattr(changed, part)[..., 5, 5]
+        pixels.copy_(pixels == 0)
+        assert data.fingerprint([changed]) != told, part

@@ -178,7 +178,7 @@ def test_other_classes_are_no_start_and_no_way_to_go_on(
     turned = {name: "#{:02x}{:02x}{:02x}".format(*colors[name]) for name in reversed(FACADES.classes)}
     (folder / "palette.json").write_text(json.dumps(turned))
     assert run_fit(arguments(folder, finished)) == 1
-    assert "holds a run with another classes" in capsys.readouterr().err
+    assert "holds a run with another data, classes" in capsys.readouterr().err
     start = finished.with_suffix("") / fit.CHECKPOINT_NAME
     assert run_fit(arguments(folder, tmp_path / "on.pt", start_from=start)) == 1
     assert "has the classes background, facade, window" in capsys.readouterr().err

@@ -149,7 +149,6 @@ def fit(
     dry_run
         Check options and data, say what would be done, and stop.
     """
-    console = Console(stderr=True, markup=False)
     chosen = devices.choose_device(device)
     options = FitOptions(
         data=data,
@@ -174,25 +173,25 @@ def fit(
     )
     try:
         with joined(chosen) as world:
-            return train(options, chosen, world, console, dry_run)
+            return train(options, chosen, world, dry_run)
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
         raise OutputError(problem, error.filename or options.run) from error
 
 
-def train(options: FitOptions, device: torch.device, world: World, console: Console, dry_run: bool) -> int:
+def train(options: FitOptions, device: torch.device, world: World, dry_run: bool) -> int:
     """Train as the options say; 0 when the weights are written, 130 when stopped before.
 
     Raises:
         FacadegenError: the data, the run's folder or its checkpoint cannot be used.
     """
-    material = read_material(options.data, console if world.leads else None)
+    console = Console(stderr=True, markup=False, quiet=not world.leads)
+    material = read_material(options.data, console)
     precision = training_precision(options.precision, device)
-    if world.leads:
-        pairs = f"{len(material.train)} train and {len(material.val)} val pairs"
-        console.print(
-            f"{options.recipe}: {pairs}, {options.steps} steps of {options.batch_size}, {device}, {precision}"
-        )
+    pairs = f"{len(material.train)} train and {len(material.val)} val pairs"
+    console.print(
+        f"{options.recipe}: {pairs}, {options.steps} steps of {options.batch_size}, {device}, {precision}"
+    )
     if options.batch_size % world.size:
         raise TrainingError(f"--batch-size {options.batch_size} cannot be shared by {world.size} processes")
     start = None if options.start_from is None else read_pretrained(options.start_from, material.label_set)
@@ -267,14 +266,14 @@ class Keeper:
         self.logbook.sheet(done, sheet)
 
 
-def read_material(folders: tuple[Path, ...], console: Console | None) -> Material:
+def read_material(folders: tuple[Path, ...], console: Console) -> Material:
     """Decode train and val pairs of all folders; folders without a val split have none.
 
     Raises:
         TrainingError: a folder or a pair that cannot be used.
     """
     label_set = data.label_set_of(folders)
-    with Progress(console=console, disable=console is None, transient=True) as progress:
+    with Progress(console=console, transient=True) as progress:
         task = progress.add_task("reading pairs")
 
         def on_read(done: int, total: int) -> None:

@@ -40,7 +40,7 @@ class ClassObedience:
 
 @dataclass(frozen=True)
 class PaintObedience(ClassObedience):
-    """The same of the facade where it alone is given a color.
+    """The same of the facade, or whatever takes its place, where it alone is given a color.
 
     texture: how much its neighboring pixels differ, relative to what they do in default colors.
     """
@@ -52,14 +52,15 @@ class PaintObedience(ClassObedience):
 class StyleReport:
     """How styles are obeyed.
 
-    classes, paints: by name and by color. recognised: the share of pictures, made in colors estimated from a
-    photo alone, whose facade color is nearest to that photo's own, of all styles. recognised_estimates: the
-    same of the estimates themselves. fidelity_lost: how far each style's label fidelity is below that of the
-    default colors.
+    classes, paints: by name and by color. walls: the class that paints were asked of. recognised: the share
+    of pictures, made in colors estimated from a photo alone, whose color of that class is nearest to that
+    photo's own, of all styles. recognised_estimates: the same of the estimates themselves.
+    fidelity_lost: how far each style's label fidelity is below that of the default colors.
     """
 
     styles: tuple[str, ...]
     maps: tuple[str, ...]
+    walls: str
     classes: dict[str, ClassObedience]
     paints: dict[str, PaintObedience]
     recognised: float
@@ -95,7 +96,7 @@ def measure(
     classes, photos = exam.val.classes[maps], exam.val.photos[styles]
     asked = exam.own_colors(generator)[styles]
     estimated = np.stack([generator.estimate_colors(photo) for photo in photos])
-    facade = label_set.index_of("facade") if "facade" in label_set.classes else 0
+    facade = walls_of(label_set)
     chooser = resolve_style(Style(), generator)
     chosen = np.stack([chooser.choose(one) for one in classes])
     default = make(generator, classes, chosen)
@@ -108,7 +109,7 @@ def measure(
         pictures = make(generator, classes, np.repeat(estimate[None], len(maps), axis=0))
         recolored.append(_colors(pictures, classes, exam.n_classes))
         on_progress(1)
-    facades = exam.colors_of(exam.val.photos)[styles, facade]
+    facades = exam.asked[styles, facade]
     walls = classes == facade
     usual = max(metrics.texture(default, walls), _LEAST_TEXTURE)
     paints = {}
@@ -124,6 +125,7 @@ def measure(
         styles=names,
         maps=tuple(exam.val.names[i] for i in maps),
         classes=_by_class(np.repeat(asked, len(maps), axis=0), np.concatenate(got), label_set),
+        walls=label_set.classes[facade],
         paints=paints,
         recognised=recognised(np.stack(recolored)[:, :, facade], facades),
         recognised_estimates=recognised(estimated[:, None, facade], facades),
@@ -142,6 +144,13 @@ def recognised(found: NDArray[np.float32], true: NDArray[np.float32]) -> float:
     counted = np.isfinite(own)
     right = own <= np.where(np.isnan(apart), np.inf, apart).min(-1)
     return float(right[counted].mean()) if counted.any() else 0.0
+
+
+def walls_of(label_set: LabelSet) -> int:
+    """The id of the facade, or of the first class that takes a color."""
+    if "facade" in label_set.classes:
+        return label_set.index_of("facade")
+    return min(set(range(len(label_set.classes))) - label_set.unpainted)
 
 
 def _by_class(

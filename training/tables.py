@@ -103,7 +103,7 @@ def _style_table(styles: StyleReport) -> Table:
 
 
 def _paint_table(styles: StyleReport) -> Table:
-    table = Table(title="the facade alone in another color", box=box.SIMPLE)
+    table = Table(title=f"{styles.walls} alone in another color", box=box.SIMPLE)
     for heading in ("color", "color off, levels ↓", f"within {MOST_LEVELS:.0f} ↑", "texture"):
         table.add_column(heading, justify="left" if heading == "color" else "right")
     for name, found in styles.paints.items():
