@@ -265,16 +265,22 @@ def _walk(root: Path, rule: Rule, problems: list[FacadegenError], links: list[Pa
 def _refuse_collisions(jobs: tuple[Job, ...]) -> None:
     """Raises UsageError where two inputs share an output or an output would replace an input."""
     makers: dict[str, tuple[Path, Path]] = {}
-    folders: dict[Path, Path] = {}
+    clashes: dict[
+        Path, tuple[Path, str]
+    ] = {}  # by the later label map: facade, problem
     for job in jobs:
         for target in job.targets:
             name = _folded(target) if _FOLDS_NAMES else os.fspath(target)
             twin, other = makers.setdefault(name, (target, job.source))
             if other != job.source:
                 same = "" if twin == target else f" (disks here take {twin} for the same name)"
-                raise UsageError(
-                    f"would be made from both {other} and {job.source}{same}; rename one of them", target
-                )
+                problem = f"would be made from both {other} and {job.source}{same}; rename one of them"
+                clashes.setdefault(job.source, (target, problem))
+    if clashes:
+        target, problem = next(iter(clashes.values()))
+        more = f" ({len(clashes) - 1} more label maps clash)" if len(clashes) > 1 else ""
+        raise UsageError(problem + more, target)
+    folders: dict[Path, Path] = {}
     sources: dict[str, list[tuple[Path, Path]]] = {}
     for job in jobs:
         places = [_located(job.source, folders), *([_real(job.source)] if _is_link(job.source) else [])]

@@ -1,6 +1,7 @@
 """What is an input, where its facade goes, and what is refused before anything is made."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,13 @@ def test_what_cannot_work_is_refused(
     with pytest.raises(UsageError) as caught:
         plan(Path(source), Path(out), naming)
     assert says in str(caught.value)
+
+
+def test_further_clashes_are_counted(tmp_path: Path) -> None:
+    names = ("a.gif", "a.jpg", "a.png", "b.jpg", "b.png", "c.png")
+    touch(*(tmp_path / "in" / name for name in names))
+    with pytest.raises(UsageError, match=r"a\.jpg; rename one of them \(2 more label maps clash\)$"):
+        plan(tmp_path / "in", tmp_path / "out", replace(PNG, variants=3))
 
 
 def test_the_same_folder_by_another_name_is_refused(tmp_path: Path) -> None:
