@@ -265,9 +265,7 @@ def _walk(root: Path, rule: Rule, problems: list[FacadegenError], links: list[Pa
 def _refuse_collisions(jobs: tuple[Job, ...]) -> None:
     """Raises UsageError where two inputs share an output or an output would replace an input."""
     makers: dict[str, tuple[Path, Path]] = {}
-    clashes: dict[
-        Path, tuple[Path, str]
-    ] = {}  # by the later label map: facade, problem
+    clashes: dict[Path, tuple[Path, str]] = {}  # by the later label map: facade, problem
     for job in jobs:
         for target in job.targets:
             name = _folded(target) if _FOLDS_NAMES else os.fspath(target)

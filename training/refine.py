@@ -151,7 +151,7 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
-    steps: int = 640,
+    steps: int = 480,
     batch_size: int = 8,
     rate: float = 4e-4,
     seed: int = 0,
