@@ -80,8 +80,9 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     is_wall, is_open: (N, 1, H, W), 1 for walls, and for surroundings.
 
     It is more cyan than the walls are, by their median: where it is most of them, it is not found. If it is
-    about as light as they are, less will do. In its column there is only sky over it, up to the picture's edge, but for slivers and eaves. Where too little
-    sky is above to tell, what it should be is what it is, calm.
+    about as light as they are, less will do. In its column there is only sky over it, up to the picture's
+    edge, but for slivers and eaves. Where too little sky is above to tell, what it should be is what it is,
+    calm.
     """
     size = picture.shape[2:]
     times = times_native(picture, native_size_px)
