@@ -47,7 +47,7 @@ class Painter(nn.Module):
 
 def drawn(low: float = 0.4, high: float = 0.5) -> ColoredMap:
     colors = torch.linspace(low, high, 3).expand(1, len(FACADES.classes), 3)
-    return ColoredMap(class_map()[None], colors, torch.tensor(0), torch.tensor(0))
+    return ColoredMap(class_map()[None], colors)
 
 
 def shifted(generator: Painter, shown: ColoredMap) -> Tensor:
@@ -74,7 +74,7 @@ def test_walls_of_neighbors_neither_shift_walls_nor_are_shifted() -> None:
     told = shown.classes.clone()
     told[:, 32:, 80:] = count
     colors = torch.cat([shown.colors, torch.full((1, 1, 3), 0.9)], dim=1)
-    told_as = ColoredMap(told, colors, shown.top, shown.left, told.masked_fill(told == count, WALL))
+    told_as = ColoredMap(told, colors, drawn_as=told.masked_fill(told == count, WALL))
     before, wanted = Painter(OFF)(*told_as), shifted(Painter(OFF), told_as)
     assert torch.equal(wanted[..., 32:, 80:], before[..., 32:, 80:])
     torch.testing.assert_close(wanted[..., :80], shifted(Painter(OFF), shown)[..., :80], atol=1e-4, rtol=0)

@@ -114,10 +114,17 @@ def test_a_stopped_run_goes_on_exactly(
 
 
 def test_a_run_is_not_gone_on_with_in_another_way(
-    weights: Path, large_pairs: Path, refined: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, large_pairs: Path, refined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refine.main(arguments(weights, large_pairs, refined, seed=1)) == 1
     assert "another seed" in capsys.readouterr().err
+    others = shutil.copytree(large_pairs, tmp_path / "others")
+    for label_map in (others / "train").glob("*.png"):
+        with Image.open(label_map) as picture:
+            turned = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        turned.save(label_map)
+    assert refine.main(arguments(weights, others, refined)) == 1
+    assert "another label_maps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

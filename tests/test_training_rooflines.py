@@ -238,13 +238,13 @@ class Mason(nn.Module):
         return torch.where(classes[:, None] == self.wall, wall, self.picture[None])
 
 
-ASKED = (torch.full((1, 12, 3), 0.9), torch.tensor(0), torch.tensor(0))
+ASKED = torch.full((1, 12, 3), 0.9)
 
 
 def retouched_by(
     picture: Tensor, of: Tensor, native_size_px: int = SIDE_PX, label_set: LabelSet = FACADES
 ) -> Retouched:
-    drawn = ColoredMap(of[None], *ASKED)
+    drawn = ColoredMap(of[None], ASKED)
     parts = Parts.of(label_set, native_size_px, torch.device("cpu"))
     mason = Mason(picture, parts.wall)
     return retouched(mason(*drawn), drawn, mason, parts)
@@ -252,7 +252,7 @@ def retouched_by(
 
 def test_what_is_cleared_up_counts_more_than_all_else() -> None:
     wanted, weight, _ = retouched_by(scene(), classes())
-    clear, where = cleared(Mason(scene())(classes()[None], *ASKED)[0])
+    clear, where = cleared(Mason(scene())(*ColoredMap(classes()[None], ASKED))[0])
     torch.testing.assert_close(wanted[0], clear)
     torch.testing.assert_close(weight[0, 0], 1 + 12 * where)
 
@@ -266,7 +266,7 @@ def test_walls_of_neighbors_that_are_told_stay_and_have_nothing_but_sky_above() 
     picture[:, 20:TOP, 8:16] = ROOF  # which would stand there, if walls were not told
     colors = torch.full((1, len(FACADES.classes) + 1, 3), 0.9)
     drawn_as = told.masked_fill(told >= len(FACADES.classes), FACADE)
-    drawn = ColoredMap(told[None], colors, *ASKED[1:], drawn_as[None])
+    drawn = ColoredMap(told[None], colors, drawn_as=drawn_as[None])
     parts = Parts.of(FACADES, SIDE_PX, torch.device("cpu"))
     wanted, weight, _ = retouched(picture[None], drawn, Mason(picture), parts)
     assert torch.equal(wanted[0, :, TOP:], picture[:, TOP:]) and (weight[0, 0, TOP:] == 1).all()

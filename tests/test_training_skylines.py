@@ -281,8 +281,7 @@ def test_pictures_of_twice_the_size_have_the_same_skyline() -> None:
 
 def retouched_by(picture: Tensor, native_size_px: int = SIDE_PX) -> Retouched:
     parts = Parts.of(FACADES, native_size_px, torch.device("cpu"))
-    nowhere = torch.tensor(0)
-    drawn = ColoredMap(classes()[None], torch.rand(1, len(FACADES.classes), 3), nowhere, nowhere)
+    drawn = ColoredMap(classes()[None], torch.rand(1, len(FACADES.classes), 3))
     return retouched(picture[None], drawn, torch.nn.Identity(), parts)
 
 

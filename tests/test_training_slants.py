@@ -45,7 +45,7 @@ class Painter(nn.Module):
 def retouched_by(generator: nn.Module, native_size_px: int) -> Retouched:
     classes = torch.full((1, SIDE_PX, SIDE_PX), WALL, dtype=torch.uint8)
     classes[:, 30:70, 4:60] = BALCONY
-    drawn = ColoredMap(classes, torch.rand(1, len(FACADES.classes), 3), torch.tensor(0), torch.tensor(0))
+    drawn = ColoredMap(classes, torch.rand(1, len(FACADES.classes), 3))
     parts = Parts.of(FACADES, native_size_px, torch.device("cpu"))
     return retouched(generator(*drawn), drawn, generator, parts)
 

@@ -142,7 +142,7 @@ class Painter(nn.Module):
 
 
 def drawn() -> ColoredMap:
-    return ColoredMap(classes()[None], torch.rand(1, len(PARTS.colored), 3), torch.tensor(0), torch.tensor(0))
+    return ColoredMap(classes()[None], torch.rand(1, len(PARTS.colored), 3))
 
 
 def test_foliage_is_left_out_by_a_picture_of_nothing_but_wall_and_counts_more_than_all_else() -> None:

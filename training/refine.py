@@ -26,6 +26,7 @@ from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.parser import FacadeParser
 from training.pretrained import PretrainedWeights, of_recipe, read_weights
 from training.recipes import colored_classes
+from training.retouching.label_maps import fingerprint
 from training.retouching.lesson import Lesson
 from training.retouching.parts import Parts
 from training.stages import Stages
@@ -125,7 +126,7 @@ class Run:
         """Restore the checkpoint, if there is one.
 
         Raises:
-            TrainingError: it is of other options, weights or numbers of label maps, or cannot be read.
+            TrainingError: it is of other options, weights or label maps, or cannot be read.
         """
         state = checkpoint.load(self.path, checkpoint.REFINE)
         if state is None:
@@ -206,7 +207,8 @@ def refine(
         lesson = Lesson.read(data, card.label_set, start.color_sets, parts, seed)
         console = Console(stderr=True, markup=False, quiet=not world.leads)
         refinement = Refinement(generator, lesson, options, chosen, world)
-        shape = asdict(options) | {"label_maps": len(lesson.maps.classes), "weights": start.sha256}
+        maps = fingerprint(lesson.maps.classes)
+        shape = asdict(options) | {"label_maps": maps, "weights": start.sha256}
         run = Run(refinement, folder / CHECKPOINT_NAME, shape, [source_commit()])
         if world.leads:
             require_writable(out)

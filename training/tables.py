@@ -57,7 +57,7 @@ def show(rows: list[Row], styles: StyleReport | None) -> None:
     """Print the tables on stdout."""
     console = Console(markup=False)
     if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH, markup=False)
+        console.width = _PIPE_WIDTH
     table = Table(box=box.SIMPLE)
     table.add_column("pictures", no_wrap=True)
     columns = {k: column for k, column in COLUMNS.items() if any(k in row.scores for row in rows)}

@@ -25,8 +25,8 @@ class ColoredMap(NamedTuple):
 
     classes: Tensor
     colors: Tensor
-    top: Tensor
-    left: Tensor
+    top: Tensor = torch.tensor(0)
+    left: Tensor = torch.tensor(0)
     drawn_as: Tensor | None = None
 
     def to(self, device: torch.device) -> "ColoredMap":
@@ -73,20 +73,21 @@ class ColoredMaps:
         )
         top, left = torch.randint(4096, (2,), generator=random)
         classes = classes.flip(1) if flip < 0.5 else classes
-        return self._colored(classes, colors, self.native_size_px * MOST_SIZE ** (size * size), top, left)
+        drawn = self._colored(classes, colors, self.native_size_px * MOST_SIZE ** (size * size))
+        return drawn._replace(top=top, left=left)
 
     def fixed(self, most: int, size: float = 1.0) -> list[ColoredMap]:
         """So many maps, that many times as large as those that the generator was trained at, and their
         colors, both spread over all there are; always the same."""
-        start, count = torch.tensor(0), min(most, len(self.classes))
+        count = min(most, len(self.classes))
         return [
-            self._colored(classes, colors, size * self.native_size_px, start, start)
+            self._colored(classes, colors, size * self.native_size_px)
             for classes, colors in zip(
                 spread(self.classes, count), spread(list(self.color_sets), count), strict=True
             )
         ]
 
     @staticmethod
-    def _colored(classes: Tensor, colors: Tensor, longest_px: float, top: Tensor, left: Tensor) -> ColoredMap:
+    def _colored(classes: Tensor, colors: Tensor, longest_px: float) -> ColoredMap:
         longest_px = float(min(longest_px, max(classes.shape)))
-        return ColoredMap(sized(classes[None], longest_px, LeanUNet.stride), colors[None], top, left)
+        return ColoredMap(sized(classes[None], longest_px, LeanUNet.stride), colors[None])
