@@ -2,6 +2,7 @@
 
 import errno
 import io
+import math
 import os
 import re
 import stat
@@ -113,16 +114,15 @@ def read_picture(source: Path | BinaryIO | bytes, max_pixels: int) -> Picture:
 
 
 def pixel_count(data: bytes) -> int:
-    """How many pixels a picture file says it has; 0 where it does not even say that."""
+    """How many pixels a picture file says are to be decoded; 0 where it does not even say that."""
     reader = reader_for(data)
     if reader is None:
         return 0
     try:
         with _no_warnings(data):
-            width, height = reader(io.BytesIO(data)).size
+            return math.prod(_decoded_size(reader(io.BytesIO(data))))
     except Exception:  # reading it tells what is wrong
         return 0
-    return int(width * height)
 
 
 def reader_for(data: bytes) -> type[ImageFile.ImageFile] | None:
@@ -187,7 +187,7 @@ def _no_warnings(data: bytes) -> Iterator[None]:
 
 
 def _decode(image: ImageFile.ImageFile, max_pixels: int) -> Picture:
-    width, height = image.size
+    width, height = _decoded_size(image)
     if width * height > max_pixels:
         raise LabelMapError(f"is {width} x {height} px; more than {max_pixels} pixels are not read")
     raw_mode = _raw_mode(image)
@@ -197,6 +197,15 @@ def _decode(image: ImageFile.ImageFile, max_pixels: int) -> Picture:
     transparent = None if picture.transparent is None else _upright(picture.transparent, orientation)
     values = _upright(picture.values, orientation)
     return Picture(values, picture.colors, transparent, picture.is_gray, image.format == "JPEG")
+
+
+def _decoded_size(image: ImageFile.ImageFile) -> tuple[int, int]:
+    """Width and height of what is decoded for a picture: a tile of a TIFF may be larger than all of it."""
+    width, height = image.size
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        width = max(width, int(image.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0)))
+        height = max(height, int(image.tag_v2.get(TiffImagePlugin.TILELENGTH, 0)))
+    return width, height
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

@@ -12,6 +12,7 @@ import pytest
 from pictures import COLOR, GRAY_ALPHA, beside, chunk, facade, file_of, painted, photo, png
 from PIL import Image, PngImagePlugin
 
+from facadegen import picture
 from facadegen.errors import LabelMapError
 from facadegen.labels import decode
 
@@ -116,6 +117,23 @@ def test_pictures_of_too_many_pixels_are_refused_before_they_are_decoded(
     assert refusal(stream) == expected
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_500_000)  # Pillow would warn of this one
     assert refusal(stream) == expected
+
+
+def test_a_small_tiff_of_one_huge_tile_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = tiled(64, tile_px=2000)
+    assert picture.pixel_count(whole) == 2000 * 2000
+    assert picture.pixel_count(tiled(64, tile_px=16)) == 64 * 64
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
+    assert refusal(io.BytesIO(whole)) == "is 2000 x 2000 px; more than 1048576 pixels are not read"
+
+
+def tiled(side_px: int, tile_px: int) -> bytes:
+    """A gray TIFF of deflated tiles, of which it says no more than that."""
+    tags = {256: side_px, 257: side_px, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile_px, 323: tile_px, 324: 8}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (tags | {325: 8}).items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags) + 1) + entries + bytes(4)
 
 
 def test_the_limit_is_that_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
