@@ -25,6 +25,7 @@ _SOFTWARE = "facadegen"
 _PILLOW_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 _MAX_BYTES = 2**29  # more than any facade beside its label map has
 _HEAD_BYTES = 4096  # PNG and JPEG say early in the file who made it
+_BLOCK_BYTES = 2**20
 _PNG_END = bytes.fromhex("0000000049454e44ae426082")
 _JPEG_END = b"\xff\xd9"
 _WEBP_OUT_OF_MEMORY = ("encoding error 1", "encoding error 2")
@@ -98,8 +99,10 @@ def is_facade(data: bytes) -> bool:
 
 def _provenance_in(file: BinaryIO) -> str | None:
     head = file.read(_HEAD_BYTES)
-    if not head.strip(b"\0"):  # what a power cut may leave of a file
-        return None
+    if not head.strip(b"\0"):
+        # All of it: what a power cut may leave of a file. Else somebody's, of which but a part is there yet.
+        rest = iter(lambda: file.read(_BLOCK_BYTES), b"")
+        return "" if any(block.strip(b"\0") for block in rest) else None
     reader = reader_for(head)
     if reader is None or reader.format not in _PILLOW_NAMES.values():
         return ""

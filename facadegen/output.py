@@ -84,6 +84,7 @@ def write(target: Path, data: bytes, out_root: Path, *, overwrite: bool = True) 
     """Puts a file into place in one step; makes folders as needed. overwrite: files of others, too.
 
     Not synced to the disk, which is slow: after a power cut a file may be empty, and `state_of` sees that.
+    Links are looked at before: who may write to the output folder can still turn a folder into one meanwhile.
 
     Raises:
         OutputError: it cannot be written, a link would lead it out of the output folder, or a file of others

@@ -208,6 +208,18 @@ def test_what_cannot_be_told_is_not_ours(tmp_path: Path) -> None:
         assert output.state_of(target, LINE) == "foreign"
 
 
+@pytest.mark.parametrize("size", [0, 5000, 2**21])
+def test_what_a_power_cut_leaves_is_made_anew(tmp_path: Path, size: int) -> None:
+    (tmp_path / "a.png").write_bytes(bytes(size))
+    assert output.state_of(tmp_path / "a.png", LINE) == "outdated"
+
+
+@pytest.mark.parametrize("size", [5000, 2**21])
+def test_a_file_that_only_begins_empty_is_not_ours(tmp_path: Path, size: int) -> None:
+    (tmp_path / "a.png").write_bytes(bytes(size) + b"the end of a download")
+    assert output.state_of(tmp_path / "a.png", LINE) == "foreign"
+
+
 def test_a_file_that_is_huge_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.webp").open("wb") as file:
         file.write(b"RIFF\0\0\0\x20WEBPVP8 facadegen")
