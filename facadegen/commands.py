@@ -159,9 +159,9 @@ class _Desk:
         return self._watcher.defer(source)
 
     def _latency_s(self, outcome: Outcome) -> float:
-        changed_ns = output.last_changed_ns(outcome.job.source)
-        was_there_before = changed_ns < self._began_ns
-        return outcome.seconds if was_there_before else (time.time_ns() - changed_ns) / 1e9
+        changed_ns, now_ns = output.last_changed_ns(outcome.job.source), time.time_ns()
+        came_meanwhile = self._began_ns <= changed_ns <= now_ns  # files may be dated in the future
+        return (now_ns - changed_ns) / 1e9 if came_meanwhile else outcome.seconds
 
 
 def _until(stop: Stop, jobs: Iterable[Job]) -> Iterator[Job]:

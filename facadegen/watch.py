@@ -26,6 +26,7 @@ TICK_S = 0.2  # how soon a stop or a vanished folder is noticed
 GATHER_S = 0.01  # events come in flocks; one look at all of them is cheaper
 MAX_SET = 256  # files handed out at a time: bounds what a new file has to wait for
 FALLBACK_POLL_S = 2.0  # where events should have come and cannot
+MAX_SETTLE_S = 86_400  # a day
 SCAN_SHARE = 0.01  # of the time, at most, goes into scans that nobody asked for
 
 
@@ -43,8 +44,8 @@ class WatchOptions:
     """Hand out what is there, then end."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.settle_s) and self.settle_s >= 0):
-            raise UsageError(f"the settle time must be 0 seconds or more, not {self.settle_s:g}")
+        if not 0 <= self.settle_s <= MAX_SETTLE_S:
+            raise UsageError(f"the settle time must be 0 to {MAX_SETTLE_S} seconds, not {self.settle_s:g}")
         for name, seconds in (("poll", self.poll_s), ("rescan", self.rescan_s)):
             if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
                 raise UsageError(f"the {name} interval must be more than 0 seconds, not {seconds:g}")
@@ -173,7 +174,7 @@ class Watcher:
             try:
                 with os.scandir(self._directory / folder) as entries:
                     found = list(entries)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):  # gone, or a file has taken its place
                 continue
             except OSError as error:
                 trouble = error.strerror

@@ -597,6 +597,21 @@ def test_a_subfolder_whose_files_may_not_be_looked_at_is_said_once(
     assert sorted(bench.kinds) == ["observing", "unreadable"]
 
 
+def test_a_subfolder_that_a_file_replaces_is_gone(drops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (drops / "replaced").mkdir()
+    scandir = os.scandir
+
+    def late_scandir(path: Any) -> Any:
+        if Path(path).name == "replaced":
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", late_scandir)
+    bench = Bench(drops)
+    bench.after(5)
+    assert bench.kinds == ["observing"]
+
+
 def test_once_hands_out_what_holds_still_and_ends(drops: Path) -> None:
     for name in ("a.map", "growing.map", ".hidden.map"):
         (drops / name).write_bytes(b"1")
@@ -627,6 +642,7 @@ def test_once_on_a_missing_folder_is_a_usage_error(drops: Path) -> None:
     [
         {"settle_s": -1.0},
         {"settle_s": float("nan")},
+        {"settle_s": 1e10},
         {"poll_s": 0.0},
         {"rescan_s": -1.0},
         {"poll_s": float("inf")},

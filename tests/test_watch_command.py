@@ -70,6 +70,17 @@ def test_once_makes_what_is_there_and_nothing_again(drops: Path, once: Once) -> 
     assert once() == (0, {"a.png": "made", "b.png": "current"})
 
 
+def test_a_file_dated_tomorrow_takes_no_less_than_no_time(
+    drops: Path, once: Once, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_map(drops / "a.png")
+    tomorrow = time.time() + 86_400
+    os.utime(drops / "a.png", (tomorrow, tomorrow))
+    assert main(once.arguments) == 0
+    latencies = [json.loads(line).get("latency_s", 0) for line in capsys.readouterr().out.splitlines()]
+    assert max(latencies) > 0 and min(latencies) >= 0
+
+
 def test_what_a_killed_run_left_is_cleaned_up(drops: Path, once: Once) -> None:
     save_map(drops / "a.png")
     once()
