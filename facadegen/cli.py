@@ -7,6 +7,7 @@ is gone.
 
 import difflib
 import errno
+import io
 import os
 import sys
 import warnings
@@ -102,6 +103,8 @@ def palette(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line, by default that of the process; every error is one line on stderr."""
     open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr is: a name may hold what a terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except (BrokenPipeError, SystemExit):  # the latter is what rich makes of it when it prints --help

@@ -1,15 +1,14 @@
 """What a weights file is, and its color legend, as text on stdout."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from facadegen.errors import OutputError, printable
+from facadegen.errors import OutputError, WeightsError, printable
 from facadegen.palettes import Color, gimp_palette
-from facadegen.weights import FORMAT_VERSION, read_card, shipped_weights
+from facadegen.weights import FORMAT_VERSION, checksum, read_card, shipped_weights
 
 
 def show_info(weights: Path | None) -> int:
@@ -20,12 +19,15 @@ def show_info(weights: Path | None) -> int:
     """
     path = weights or shipped_weights()
     card = read_card(path)
-    data = path.read_bytes()
+    try:
+        size, told = path.stat().st_size, checksum(path)
+    except OSError as error:
+        raise WeightsError(f"cannot be read: {error.strerror}", path) from error
     classes = card.label_set.classes
     facts: dict[str, Any] = {
         "file": path,
-        "size": f"{len(data) / 1e6:.1f} MB",
-        "sha-256": hashlib.sha256(data).hexdigest(),
+        "size": f"{size / 1e6:.1f} MB",
+        "sha-256": told,
         "format": FORMAT_VERSION,
         "classes": f"{len(classes)}: {', '.join(classes)}",
         "palettes": ", ".join(palette.name for palette in card.label_set.palettes),

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -363,6 +364,16 @@ def test_info(run: Run, tiny_weights: Path, capsys: Captured) -> None:
     text = capsys.readouterr().out
     for fact in (str(tiny_weights), "12: background, facade", "pix2pix, cmp", "32 px", "recipe", "tiny"):
         assert fact in text
+
+
+def test_info_on_a_terminal_that_cannot_show_a_name(tiny_weights: Path, tmp_path: Path) -> None:
+    weights = shutil.copy(tiny_weights, tmp_path / "\xe9.pt")
+    done = subprocess.run(
+        [sys.executable, "-m", "facadegen", "info", weights],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0 and b"\\xe9.pt" in done.stdout
 
 
 def test_palette(here: Path, run: Run, capsys: Captured) -> None:
