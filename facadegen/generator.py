@@ -159,7 +159,7 @@ class Generator:
     ) -> "Image":
         """The facade photo of a label map: a file's path or an open picture.
 
-        Of grey index maps with 1, 2 or 4 bits a pixel take the path: Pillow opens them with other values.
+        Of grey index maps with 2 or 4 bits a pixel take the path: Pillow opens them with other values.
 
         colors: by class name, "#rrggbb", a color name or (r, g, b) of 0..255. seed: which of `color_sets`.
         style: a photo, or a pair of photo and label map, whose colors to take. variant: another building.

@@ -184,8 +184,14 @@ class Pipeline:
         After `stop` nothing new is begun: facades being generated are finished, other jobs have no outcome.
         """
         line = self._line
+        started: dict[Job, float] = {}
+
+        def read(job: Job) -> list[_Piece]:
+            started[job] = time.monotonic()
+            return line.read(job)
+
         stages = Stages(
-            line.read,
+            read,
             lambda piece: piece.classes.shape,
             line.make,
             line.finish,
@@ -194,7 +200,7 @@ class Pipeline:
         )
         conveyor = Conveyor(stages, self._batch_size, self._workers, self._machines)
         for job, error in conveyor.run(jobs, stop or threading.Event()):
-            seconds = time.monotonic() - line.started.pop(job)
+            seconds = time.monotonic() - started.pop(job)
             if error is None:
                 yield Outcome(job, "made", seconds)
             else:
@@ -216,17 +222,15 @@ class _Piece:
 
 
 class _Line:
-    """The stages of one run; called from many threads."""
+    """The stages of all runs of a pipeline; called from many threads."""
 
     def __init__(self, generator: Maker, chooser: ColorChooser, settings: Settings) -> None:
         self.generator = generator
         self._chooser = chooser
         self._settings = settings
         self._label_set: LabelSet = generator.card.label_set
-        self.started: dict[Job, float] = {}
 
     def read(self, job: Job) -> list[_Piece]:
-        self.started[job] = time.monotonic()
         # Read once: what is made counts as made of what was decoded, should the file change meanwhile.
         data = read_file(job.source, labels.MAX_PIXELS)
         # Its own side-by-side pictures would do as pairs, and two watches could feed each other without end.
