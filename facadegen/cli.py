@@ -7,7 +7,6 @@ is gone.
 
 import difflib
 import errno
-import io
 import os
 import sys
 import warnings
@@ -18,8 +17,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 from facadegen import __version__, discover
 from facadegen.errors import FacadegenError, printable
-from facadegen.lines import open_closed_streams, say, silence
 from facadegen.options import NamedPath, Options, WatchFlags
+from facadegen.streams import make_usable, say, silence
 
 _TRACEBACK = "FACADEGEN_TRACEBACK"  # set in the environment, an unexpected error shows where it came from
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
@@ -102,9 +101,7 @@ def palette(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line, by default that of the process; every error is one line on stderr."""
-    open_closed_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr is: a name may hold what a terminal cannot show
-        sys.stdout.reconfigure(errors="backslashreplace")
+    make_usable()
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except (BrokenPipeError, SystemExit):  # the latter is what rich makes of it when it prints --help

@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from facadegen.errors import FacadegenError
+from facadegen.streams import say, silence
 
 if TYPE_CHECKING:
     from facadegen.pipeline import Outcome
@@ -58,36 +59,6 @@ class JsonLines:
             self.failed = True
             silence(sys.stdout)
             say(f"facadegen: stdout: cannot be written ({error.strerror}); no more JSON lines")
-
-
-def say(line: str) -> None:
-    """One line on stderr, there at once; lost where a full disk or a terminal that is gone takes none.
-
-    Raises:
-        BrokenPipeError: its reader has gone.
-    """
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError:
-        silence(sys.stderr)
-
-
-def open_closed_streams() -> None:
-    """Has stdin, stdout and stderr lead nowhere if they are closed, as by `>&-`.
-
-    Else the next file to be opened would get their number, and what torch prints; and what is meant for a
-    closed stderr, Python prints on stdout.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of their numbers
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open as long as the process
-
-
-def silence(stream: TextIO) -> None:
-    """Has a stream that cannot be written lead nowhere: closing it at exit would complain once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def count(number: int, noun: str) -> str:

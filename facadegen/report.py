@@ -22,8 +22,9 @@ from rich.text import Text
 
 from facadegen import output
 from facadegen.errors import FacadegenError, printable
-from facadegen.lines import JsonLines, count, duration, failure, record, say, tail
+from facadegen.lines import JsonLines, count, duration, failure, record, tail
 from facadegen.pipeline import Outcome
+from facadegen.streams import say
 from facadegen.watch import WatchEvent
 
 PLAIN_INTERVAL_S = 10.0  # between progress lines where stderr is no terminal
