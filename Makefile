@@ -56,7 +56,7 @@ $(RUNS)/third.pt: $(RUNS)/second.pt
 
 $(RUNS)/facades.pt: $(RUNS)/third.pt
 	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/refined --steps $(or $(STEPS),480)
+	    --run-dir $(RUNS)/refined --steps $(or $(STEPS),640)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

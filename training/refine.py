@@ -152,7 +152,7 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
-    steps: int = 480,
+    steps: int = 640,
     batch_size: int = 8,
     rate: float = 4e-4,
     seed: int = 0,

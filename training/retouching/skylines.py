@@ -37,8 +37,6 @@ STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
 # sure; walls count as no warmer than WARMEST.
 LEAST_CYAN, SURELY_CYAN, WARMEST = 0.05, 0.18, -0.1
 DARKEST = -0.2  # of what is darker than this and than walls, nothing is sky
-# The same of what is about as light as walls, at most PALE darker: a box that is half as warm as they are.
-LEAST_PALE, SURELY_PALE, WARMEST_PALE, PALE = 0.075, 0.15, -0.4, 0.1
 LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW = -0.3, 0.2  # of what may be in between: clouds, haze
 SLIVER_PX = 2  # what is up to twice as wide as this is no gap in a sky, and no sky
 STEP_PX, STEPS = 2, 3  # how far sky goes on from where it is seen from above, under eaves
@@ -79,46 +77,36 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
 
     is_wall, is_open: (N, 1, H, W), 1 for walls, and for surroundings.
 
-    It is more cyan than the walls are, by their median: where it is most of them, it is not found. If it is
-    about as light as they are, less will do. In its column there is only sky over it, up to the picture's
-    edge, but for slivers and eaves. Where too little sky is above to tell, what it should be is what it is,
-    calm.
+    It is more cyan than the walls are, by their median: where it is most of them, it is not found. In its
+    column there is only sky over it, up to the picture's edge, but for slivers and eaves. Where too little
+    sky is above to tell, what it should be is what it is, calm.
     """
     size = picture.shape[2:]
     times = times_native(picture, native_size_px)
     under_none = is_open.cummin(2).values
     seen, walls, above = reduced(times, picture, is_wall, under_none)
     cyan = _cyan(seen)
-    of_walls, of_pale = (median(cyan, walls).clamp(min=warmest) for warmest in (WARMEST, WARMEST_PALE))
-    excess, excess_pale = cyan - of_walls, cyan - of_pale
+    of_walls = median(cyan, walls).clamp(min=WARMEST)
+    excess = cyan - of_walls
     light = seen.mean(1, keepdim=True)
-    light_of_walls = median(light, walls)
-    light_enough, pale = light > light_of_walls.clamp(max=DARKEST), light > light_of_walls - PALE
 
-    like_sky = walls * (light_enough & (excess > LEAST_CYAN) | pale & (excess_pale > LEAST_PALE))
+    like_sky = walls * (excess > LEAST_CYAN) * (light > median(light, walls).clamp(max=DARKEST))
     clear = above * in_sky_colors(seen, LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW)
     sky = _below_clear(like_sky, walls, clear, above)
-    sure_pale = sky * (pale & (excess_pale > SURELY_PALE) & (excess <= SURELY_CYAN))
-    sure = torch.maximum(sky * (excess > SURELY_CYAN), sure_pale)
+    sure = sky * (excess > SURELY_CYAN)
     sky = sky * grown(sure, WITHIN_PX)
-    means = blurred(torch.cat([seen, excess, excess_pale], dim=1), sure, COLOR_PX)
-    shown, excess, excess_pale = means.split([3, 1, 1], dim=1)
+    shown, excess = blurred(torch.cat([seen, excess], dim=1), sure, COLOR_PX).split([3, 1], dim=1)
 
     sky_above = shrunk(above * in_sky_colors(seen), SLIVER_PX)
     wanted, known = _straight_above(seen, sky_above)
     wanted = torch.lerp(shown, wanted, known)
 
     edge = grown(sky, RIM_PX) * grown(above, RIM_PX)
-    near, near_pale = grown(sky, NEAR_PX), grown(sure_pale, NEAR_PX)
-    shown, wanted, excess, excess_pale, near, near_pale, edge = (
-        F.interpolate(x, size, mode="bilinear")
-        for x in (shown, wanted, excess, excess_pale, near, near_pale, edge)
+    shown, wanted, excess, near, edge = (
+        F.interpolate(x, size, mode="bilinear") for x in (shown, wanted, excess, grown(sky, NEAR_PX), edge)
     )
     off_shown, off_wanted = ((picture - color).abs().mean(1, keepdim=True) for color in (shown, wanted))
-    cyan = _cyan(picture)
-    there = ((cyan - of_walls) / excess.clamp(min=SURELY_CYAN)).clamp(0, 1) * near
-    there_pale = ((cyan - of_pale) / excess_pale.clamp(min=SURELY_PALE)).clamp(0, 1) * near_pale
-    there = torch.maximum(there, there_pale)
+    there = ((_cyan(picture) - of_walls) / excess.clamp(min=SURELY_CYAN)).clamp(0, 1) * near
     dashes = shrunk(grown(there, times), times) * (off_shown < MOST_UNLIKE)
     there = torch.maximum(there, dashes) * is_wall
 
