@@ -32,7 +32,7 @@ OVER_LABELS_PX = 5  # how far above what is labelled in it a neighbor reaches at
 MOST_IDS = 256  # of classes and neighbors together
 LEAST_SIZE = 2  # of pictures whose neighbors are looked for in smaller ones, of the size trained at
 EDGE_PX = 2  # how far edges in the smaller picture may be off
-LEAST_LABELLED = 0.02  # of a row that is the building's, down to the street
+MOST_AROUND = 0.98  # of a row that still is the building's, down to the street
 
 
 class Neighbor(NamedTuple):
@@ -61,7 +61,7 @@ class Neighbors(nn.Module):
         self.stride: Final[int] = stride
         self.least_size_px: Final[int] = LEAST_SIZE * native_size_px
         self.least_wall: Final[float] = LEAST_WALL
-        self.least_labelled: Final[float] = LEAST_LABELLED
+        self.most_around: Final[float] = MOST_AROUND
         self.smooth_px: Final[int] = SMOOTH_PX
         self.edge_px: Final[int] = EDGE_PX
 
@@ -90,7 +90,7 @@ class Neighbors(nn.Module):
     def from_afar(self, classes: Tensor) -> Tensor:
         """Whole class maps, uint8 (N, H, W), as (N, h, w): as large as the generator was trained at, both
         sides multiples of the stride."""
-        return sized(classes, float(self.native_size_px), self.stride)
+        return sized(classes, self.native_size_px, self.stride)
 
     def forward(
         self, classes: Tensor, colors: Tensor, far_classes: Tensor, far: Tensor
@@ -110,8 +110,9 @@ class Neighbors(nn.Module):
         for i in range(count):
             few_walls = (classes[i] == self.wall).sum(0) < self.least_wall * height  # (W,)
             # Walls end where the building does; without one, there is nothing to be beside.
-            labelled = (classes[i] != self.surroundings).sum(1) >= self.least_labelled * width
-            bottom = int((torch.arange(1, height + 1, device=classes.device) * labelled).max())
+            around = (classes[i] == self.surroundings).sum(1)  # (H,)
+            with_building = (around < self.most_around * width).nonzero()
+            bottom = int(with_building.max()) + 1 if len(with_building) else 0
             for number, neighbor in enumerate(found[i]):
                 left, right = int(neighbor.left * across + 0.5), int(neighbor.right * across + 0.5)
                 outer, beyond = max(0, left - margin), right + margin

@@ -27,13 +27,14 @@ def fitted(pictures: Tensor, size_px: int) -> Tensor:
     return squeezed
 
 
-def sized(classes: Tensor, longest_px: float, stride: int) -> Tensor:
+def sized(classes: Tensor, longest_px: int, stride: int) -> Tensor:
     """Class maps (N, H, W) as (N, h, w), the longer side about so long, both multiples of the stride, at
     least two of it; of what a pixel sees it shows the middle."""
     height, width = classes.size(1), classes.size(2)
-    scale = longest_px / (max(height, width) * stride)
-    rows = max(2, int(height * scale + 0.5)) * stride
-    columns = max(2, int(width * scale + 0.5)) * stride
+    # In whole numbers: TorchScript divides by operators that not every torch has.
+    span = max(height, width) * stride
+    rows = max(2, (2 * height * longest_px + span) // (2 * span)) * stride
+    columns = max(2, (2 * width * longest_px + span) // (2 * span)) * stride
     y = (torch.arange(rows, device=classes.device) * 2 + 1) * height // (2 * rows)
     x = (torch.arange(columns, device=classes.device) * 2 + 1) * width // (2 * columns)
     return classes[:, y][:, :, x]

@@ -89,5 +89,5 @@ class ColoredMaps:
 
     @staticmethod
     def _colored(classes: Tensor, colors: Tensor, longest_px: float) -> ColoredMap:
-        longest_px = float(min(longest_px, max(classes.shape)))
-        return ColoredMap(sized(classes[None], longest_px, LeanUNet.stride), colors[None])
+        shown_px = min(round(longest_px), max(classes.shape))
+        return ColoredMap(sized(classes[None], shown_px, LeanUNet.stride), colors[None])
