@@ -564,19 +564,24 @@ def test_waiting_for_a_folder_does_not_spin(drops: Path, monkeypatch: pytest.Mon
     assert looks <= 10
 
 
+def fail_to_scan(monkeypatch: pytest.MonkeyPatch, folder: str, error: OSError) -> None:
+    """From now on folders of that name cannot be read."""
+    scandir = os.scandir
+
+    def failing_scandir(path: Path) -> Any:
+        if Path(path).name == folder:
+            raise error
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing_scandir)
+
+
 def test_a_subfolder_that_cannot_be_read_is_said_once_and_stops_nothing(
     drops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (drops / "secret").mkdir()
     (drops / "a.map").write_bytes(b"1")
-    scandir = os.scandir
-
-    def refusing_scandir(path: Path) -> Any:
-        if Path(path).name == "secret":
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing_scandir)
+    fail_to_scan(monkeypatch, "secret", PermissionError(errno.EACCES, "Permission denied"))
     bench = Bench(drops, WatchOptions(rescan_s=5))
     assert bench.settled() == ["a.map"]
     bench.after(5)
@@ -599,14 +604,7 @@ def test_a_subfolder_whose_files_may_not_be_looked_at_is_said_once(
 
 def test_a_subfolder_that_a_file_replaces_is_gone(drops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (drops / "replaced").mkdir()
-    scandir = os.scandir
-
-    def late_scandir(path: Any) -> Any:
-        if Path(path).name == "replaced":
-            raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", late_scandir)
+    fail_to_scan(monkeypatch, "replaced", NotADirectoryError(errno.ENOTDIR, "Not a directory"))
     bench = Bench(drops)
     bench.after(5)
     assert bench.kinds == ["observing"]
