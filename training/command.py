@@ -34,6 +34,17 @@ def run(app: cyclopts.App, arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def require_at_least(least: int, **options: int) -> None:
+    """Check options of a command, by their names.
+
+    Raises:
+        UsageError: one is less than that.
+    """
+    for name, value in options.items():
+        if value < least:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, while the context lasts: the step in hand is finished and saved.

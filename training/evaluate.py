@@ -62,8 +62,7 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         if not is_folder(self.data):
             raise UsageError("no such folder (expected one with train and val pairs)", self.data)
-        if self.seed < 0:
-            raise UsageError(f"--seed must be at least 0, not {self.seed}")
+        command.require_at_least(0, seed=self.seed)
         if self.large is not None and not is_folder(self.large):
             raise UsageError("no such folder (expected one with val pairs of large pictures)", self.large)
 

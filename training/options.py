@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from facadegen.errors import UsageError
+from training.command import require_at_least
 from training.loop import Schedule
 from training.recipes import RECIPES
 
@@ -41,14 +42,17 @@ class FitOptions:
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise UsageError(f"no recipe {self.recipe!r}; there is {', '.join(RECIPES)}")
-        for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        require_at_least(
+            1,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            log_every=self.log_every,
+            sample_every=self.sample_every,
+            checkpoint_every=self.checkpoint_every,
+        )
         if self.generator_rate is not None and not 0 < self.generator_rate < 1:
             raise UsageError(f"--generator-rate must lie between 0 and 1, not {self.generator_rate}")
-        for name in ("seed", "workers"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"--{name} must be at least 0, not {getattr(self, name)}")
+        require_at_least(0, seed=self.seed, workers=self.workers)
         if list(self.restarts) != sorted({r for r in self.restarts if 0 < r < self.steps}):
             given = " ".join(map(str, self.restarts))
             raise UsageError(f"--restarts must rise within 1..{self.steps - 1}, not {given}")

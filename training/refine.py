@@ -53,11 +53,8 @@ class Options:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
-        if self.seed < 0:
-            raise UsageError(f"--seed must be at least 0, not {self.seed}")
+        command.require_at_least(1, steps=self.steps, batch_size=self.batch_size)
+        command.require_at_least(0, seed=self.seed)
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}")
 
@@ -191,8 +188,7 @@ def refine(
         Steps between checkpoints.
     """
     options = Options(steps, batch_size, rate, seed)
-    if checkpoint_every < 1:
-        raise UsageError(f"--checkpoint-every must be at least 1, not {checkpoint_every}")
+    command.require_at_least(1, checkpoint_every=checkpoint_every)
     folder = run_dir or Path("runs", f"{out.stem}-refined")
     chosen = choose_device(device)
     card = read_card(weights)
