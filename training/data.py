@@ -3,15 +3,16 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -249,13 +250,17 @@ def spread(rows: Sequence[Row], count: int) -> list[Row]:
 
 def fingerprint(pairs: list[Pair]) -> str:
     """One line that is the same for the same pairs, by their names and pixels, in the same order."""
-    told = hashlib.sha256()
-    for pair in pairs:
-        shape = tuple(pair.classes.shape)
-        told.update(repr((pair.name, shape)).encode(errors="surrogateescape"))
-        for pixels in (pair.photo, pair.classes, pair.valid):
-            told.update(pixels.numpy().tobytes())
-    return told.hexdigest()[:16]
+    told = repr([(pair.name, tuple(pair.classes.shape)) for pair in pairs])
+    parts = (part for pair in pairs for part in (pair.photo, pair.classes, pair.valid))
+    return digest(told, (part.numpy() for part in parts))
+
+
+def digest(told: str, arrays: Iterable[NDArray[Any]]) -> str:
+    """One line that is the same for the same text and bytes of arrays, whose shapes the text is to tell."""
+    found = hashlib.sha256(told.encode(errors="surrogateescape"))
+    for array in arrays:
+        found.update(array.ravel().data)
+    return found.hexdigest()[:16]
 
 
 def color_sets(pairs: list[Pair], n_classes: int, least: float = 0.0) -> Tensor:

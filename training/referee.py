@@ -3,7 +3,6 @@
 It reads the maps of the `Judge` and is trained on real train photos: python -m training.referee --data DIR
 """
 
-import hashlib
 import json
 import os
 import shlex
@@ -23,7 +22,7 @@ from torch.nn import functional as F
 from facadegen.device import choose_device
 from facadegen.errors import OutputError, UsageError
 from training import command, metrics
-from training.data import label_set_of
+from training.data import digest, label_set_of
 from training.gallery import Gallery, read_gallery
 from training.judge import NAME, Judge, in_lots
 
@@ -181,10 +180,8 @@ def _class_weights(truth: Tensor, n_classes: int, rarity: float) -> Tensor:
 
 
 def _fingerprint(photos: Gallery, n_classes: int, recipe: RefereeRecipe) -> str:
-    digest = hashlib.sha256(json.dumps([NAME, n_classes, photos.photos.shape, asdict(recipe)]).encode())
-    for array in (photos.photos, photos.classes, photos.valid):
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
+    told = json.dumps([NAME, n_classes, photos.photos.shape, asdict(recipe)])
+    return digest(told, (photos.photos, photos.classes, photos.valid))
 
 
 def _save(referee: Referee, path: Path) -> None:

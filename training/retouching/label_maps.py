@@ -1,6 +1,5 @@
 """Label maps without their photos: reading those that have something to learn from."""
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from facadegen.palettes import LabelSet
-from training.data import find_pairs, read_label_map, with_val
+from training.data import digest, find_pairs, read_label_map, with_val
 
 
 def read_label_maps(
@@ -34,8 +33,4 @@ def read_label_maps(
 
 def fingerprint(maps: Sequence[Tensor]) -> str:
     """One line that is the same for the same class maps, uint8 (H, W), in the same order."""
-    told = hashlib.sha256()
-    for classes in maps:
-        told.update(repr(tuple(classes.shape)).encode())
-        told.update(classes.numpy().tobytes())
-    return told.hexdigest()[:16]
+    return digest(repr([tuple(classes.shape) for classes in maps]), (classes.numpy() for classes in maps))
