@@ -8,14 +8,15 @@ import torch
 
 from facadegen.errors import TrainingError
 
-FORMAT = 6
-FIT, REFINE = "training.fit", "training.refine"  # the commands that make checkpoints
+FORMAT = 7
+# The commands that make checkpoints.
+FIT, OPEN_SKY, REFINE = "training.fit", "training.open_sky", "training.refine"
 
 
 def save(path: Path, state: dict[str, Any], made_by: str) -> None:
     """Write the state whole or not at all: the checkpoint before stays until the new one is on disk.
 
-    made_by: FIT or REFINE, whose runs can go on from it.
+    made_by: FIT, OPEN_SKY or REFINE, whose runs can go on from it.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written.

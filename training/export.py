@@ -22,6 +22,7 @@ from facadegen.weights import CARD_NAME, SUMS_NAME, checksum, read_card
 from training.networks.glazing import Glazing
 from training.networks.lean_unet import folded
 from training.networks.neighbors import Neighbors
+from training.networks.open_sky import OpenSky
 from training.networks.scripted import ScriptedGenerator
 
 MOST_MOVED = 0.02  # of a prepared map's pixels
@@ -41,14 +42,20 @@ torch.save(made, sys.argv[3])
 
 
 def export(
-    network: nn.Module, parser: nn.Module, color_sets: Tensor, card: dict[str, Any], path: Path
+    network: nn.Module,
+    parser: nn.Module,
+    color_sets: Tensor,
+    card: dict[str, Any],
+    path: Path,
+    open_sky: OpenSky | None = None,
 ) -> None:
     """Save a generator, its parser and color sets as one TorchScript file with its card inside.
 
     A generator that is told colors draws large shops and doors with panes, and in large pictures neighbors'
     walls as such, where it has such classes; the context on the card that is written is so much more than the
-    network's as panes need. The file holds half-precision parameters. It is loaded again in a fresh process
-    and compared with the eager module before it takes its place; whatever was at `path` stays until then.
+    network's as panes need. open_sky: tells sky from walls first. The file holds half-precision parameters.
+    It is loaded again in a fresh process and compared with the eager module before it takes its place;
+    whatever was at `path` stays until then.
 
     Raises:
         TrainingError: the file cannot be written, or what comes back differs from what went in.
@@ -62,7 +69,13 @@ def export(
     card = card | {"context_px": network.context_px + reach_px}  # type: ignore[operator]
     sets = color_sets.detach().clone()
     module = ScriptedGenerator(
-        folded(network), copy.deepcopy(parser), sets, card["native_size_px"], glazing, neighbors
+        folded(network),
+        copy.deepcopy(parser),
+        sets,
+        card["native_size_px"],
+        glazing,
+        neighbors,
+        copy.deepcopy(open_sky),
     )
     module = module.to("cpu").half().eval().requires_grad_(False)
     with quiet():

@@ -6,6 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LEAST_SKY_LIGHT, MOST_SKY_YELLOW = -0.1, 0.08  # of what gives the sky its color, of pictures in -1..1
+SLIVER_PX = 2  # what is up to twice as wide as this is no gap in a sky, and no sky
+STEP_PX, STEPS = 2, 3  # how far sky goes on from where it is seen from above, under eaves
 
 
 def blurred(pictures: Tensor, mask: Tensor, deviation_px: int) -> Tensor:
@@ -85,3 +87,25 @@ def in_sky_colors(
     """1 where pictures (N, 3, H, W) in -1..1 are so light and no more yellow than that, (N, 1, H, W)."""
     light, yellow = pictures.mean(1, keepdim=True), pictures[:, :1] - pictures[:, 2:]
     return ((light > least_light) & (yellow < most_yellow)).to(pictures)
+
+
+def below_clear(like_sky: Tensor, walls: Tensor, clear: Tensor, above: Tensor) -> Tensor:
+    """What of walls is like sky, with only that and clear sky over it in its column, and what is beside.
+
+    like_sky: of walls; clear: of what is above them; all (N, 1, H, W), 0 or 1, about as large as generators
+    are trained at.
+    """
+    like_sky, clear = (
+        shrunk(grown(x, SLIVER_PX), SLIVER_PX) * place for x, place in ((like_sky, walls), (clear, above))
+    )
+    through = torch.maximum(grown(clear, SLIVER_PX) * (walls + above), like_sky)
+    sky = _without_slivers(like_sky * through.cummin(2).values)
+    for _ in range(STEPS):
+        sky = torch.maximum(sky, grown(sky, STEP_PX) * like_sky)
+    return sky
+
+
+def _without_slivers(mask: Tensor) -> Tensor:
+    """Without what is narrow, from left to right; beyond the picture's edges there is nothing."""
+    narrower = narrowed(F.pad(mask, (SLIVER_PX, SLIVER_PX)), SLIVER_PX)
+    return widened(narrower[..., SLIVER_PX:-SLIVER_PX], SLIVER_PX)

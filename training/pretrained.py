@@ -15,6 +15,10 @@ from facadegen.palettes import LabelSet
 from facadegen.weights import Card, checksum, read_card
 from training import checkpoint
 from training.loop import Trainer
+from training.networks.lean_unet import LeanUNet, load_folded
+from training.networks.open_sky import OpenSky
+from training.networks.parser import FacadeParser
+from training.recipes import colored_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +39,41 @@ class Pretrained:
 
 @dataclass(frozen=True, eq=False)
 class PretrainedWeights(Pretrained):
-    """Of a weights file. generator, parser: float32 state, the generator's as `lean_unet.folded` has it;
-    color_sets: float32 (M, K, 3) in 0..1."""
+    """Of a weights file. generator, parser, open_sky: float32 state, the generator's as `lean_unet.folded`
+    has it, the last empty where there is none; color_sets: float32 (M, K, 3) in 0..1."""
 
     generator: dict[str, Tensor]
     parser: dict[str, Tensor]
+    open_sky: dict[str, Tensor]
     color_sets: Tensor
 
     def begin(self, trainer: Trainer) -> None:
         trainer.start_from(self.generator, self.parser)
+
+    def build_generator(self, label_set: LabelSet, path: Path) -> LeanUNet:
+        """The generator of the weights file at the path, ready to learn.
+
+        Raises:
+            TrainingError: it is of another recipe.
+        """
+        generator = LeanUNet(colored_classes(label_set))
+        with of_recipe("projected", path):
+            load_folded(generator, self.generator)
+        return generator
+
+    def build_parser(self, label_set: LabelSet) -> FacadeParser:
+        """The parser, for use."""
+        parser = FacadeParser(len(label_set.classes))
+        parser.load_state_dict(self.parser)
+        return parser.eval()
+
+    def build_open_sky(self, label_set: LabelSet) -> OpenSky | None:
+        """What tells sky from walls, for use; None where there is none."""
+        network = OpenSky.of(label_set.classes) if self.open_sky else None
+        if network is not None:
+            network.load_state_dict(self.open_sky)
+            network.eval().requires_grad_(False)
+        return network
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +120,11 @@ def read_weights(path: Path, card: Card) -> PretrainedWeights:
         WeightsError: a damaged one.
     """
     state = torchscript.read(path, card).state_dict()
-    generator, parser = (
+    generator, parser, open_sky = (
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        for prefix in ("network.", "parser.")
+        for prefix in ("network.", "parser.", "open_sky.")
     )
-    return PretrainedWeights(checksum(path), card.training, generator, parser, state["color_sets"])
+    return PretrainedWeights(checksum(path), card.training, generator, parser, open_sky, state["color_sets"])
 
 
 def _check_classes(classes: Sequence[str], label_set: LabelSet, path: Path) -> None:

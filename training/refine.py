@@ -19,19 +19,17 @@ from facadegen.device import choose_device
 from facadegen.errors import TrainingError, UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command
-from training.distributed import World, agreed, average_gradients, joined
+from training.distributed import World, average_gradients, joined
 from training.export import export, require_writable, source_commit
 from training.loop import Schedule
-from training.networks.lean_unet import LeanUNet, folded, load_folded
-from training.networks.parser import FacadeParser
-from training.pretrained import PretrainedWeights, of_recipe, read_weights
-from training.recipes import colored_classes
+from training.networks.lean_unet import LeanUNet, folded
+from training.pretrained import PretrainedWeights, read_weights
+from training.resumable import Run
 from training.retouching.label_maps import fingerprint
 from training.retouching.lesson import Lesson
 from training.retouching.parts import Parts
 from training.stages import Stages
 
-CHECKPOINT_NAME = "checkpoint.pt"
 BETAS = (0.5, 0.99)
 EMA_DECAY = 0.99
 RAMP_STEPS = 20
@@ -73,8 +71,7 @@ class Refinement:
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
         self.optimizer = torch.optim.Adam(self.generator.parameters(), options.rate, BETAS)
         self.schedule = Schedule(options.steps, ramp=RAMP_STEPS, decay_from=0.0)
-        self.done = 0
-        self.seconds = 0.0
+        self.steps, self.done, self.seconds = options.steps, 0, 0.0
 
     def step(self) -> None:
         """One step: a batch of samples, one by one, for maps differ in size."""
@@ -108,38 +105,6 @@ class Refinement:
         self.generator.load_state_dict(state["generator"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A refinement and what goes into its checkpoint beside its state: what it is made from, and commits."""
-
-    refinement: Refinement
-    path: Path
-    shape: dict[str, Any]
-    commits: list[str]
-
-    def resume(self) -> None:
-        """Restore the checkpoint, if there is one.
-
-        Raises:
-            TrainingError: it is of other options, weights or label maps, or cannot be read.
-        """
-        state = checkpoint.load(self.path, checkpoint.REFINE)
-        if state is None:
-            return
-        checkpoint.require_same(state["options"], self.shape, self.path.parent)
-        self.refinement.restore(state["refinement"])
-        checkpoint.put_before(self.commits, state["commits"])
-
-    def save(self) -> None:
-        """Save the checkpoint.
-
-        Raises:
-            TrainingError: as `checkpoint.save`.
-        """
-        state = {"options": self.shape, "commits": self.commits, "refinement": self.refinement.state()}
-        checkpoint.save(self.path, state, checkpoint.REFINE)
 
 
 @app.default
@@ -198,23 +163,24 @@ def refine(
             raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
         # Weights are scaled as random ones are: in all processes, and the next time, by the same.
         torch.manual_seed(seed)
-        generator = begun(card, start, weights)
-        parts = Parts.of(card.label_set, card.native_size_px, chosen)
+        generator = start.build_generator(card.label_set, weights)
+        open_sky = start.build_open_sky(card.label_set)
+        parts = Parts.of(card.label_set, card.native_size_px, chosen, open_sky)
         lesson = Lesson.read(data, card.label_set, start.color_sets, parts, seed)
         console = Console(stderr=True, markup=False, quiet=not world.leads)
         refinement = Refinement(generator, lesson, options, chosen, world)
         maps = fingerprint(lesson.maps.classes)
         shape = asdict(options) | {"label_maps": maps, "weights": start.sha256}
-        run = Run(refinement, folder / CHECKPOINT_NAME, shape, [source_commit()])
+        run = Run(refinement, folder, checkpoint.REFINE, shape, [source_commit()])
         if world.leads:
             require_writable(out)
             checkpoint.make_folder(folder)
         run.resume()
-        if not learn(run, console, checkpoint_every):
+        if not run.learn(console, checkpoint_every):
             console.print(f"stopped after {refinement.done} steps; the same command goes on from there")
             return command.INTERRUPTED
         if world.leads:
-            write_weights(run, card, start, out, [folder.name for folder in data])
+            write_weights(run, refinement, card, start, out, [folder.name for folder in data])
             with Stages(console) as stages:
                 was, now = (
                     lesson.left(each, stages.start(title))
@@ -229,48 +195,14 @@ def refine(
     return command.DONE
 
 
-def begun(card: Card, start: PretrainedWeights, weights: Path) -> LeanUNet:
-    """The generator of a weights file.
-
-    Raises:
-        TrainingError: it is of another recipe.
-    """
-    generator = LeanUNet(colored_classes(card.label_set))
-    with of_recipe("projected", weights):
-        load_folded(generator, start.generator)
-    return generator
-
-
-def learn(run: Run, console: Console, checkpoint_every: int) -> bool:
-    """Train until the last step (True) or until asked to stop (False); checkpoints now and then.
-
-    Raises:
-        TrainingError: a checkpoint cannot be written.
-    """
-    refinement = run.refinement
-    steps, world = refinement.options.steps, refinement.world
-    with command.stop_on_signals() as stop, Stages(console) as stages:
-        on_step = stages.start("learning")
-        while refinement.done < steps:
-            refinement.step()
-            on_step(refinement.done, steps)
-            # One process that stops alone would leave the others waiting for its gradients.
-            stopped = agreed(stop.is_set(), world, refinement.device)
-            due = refinement.done % checkpoint_every == 0 or refinement.done == steps
-            if world.leads and (stopped or due):
-                run.save()
-            if stopped and refinement.done < steps:
-                return False
-    return True
-
-
-def write_weights(run: Run, card: Card, start: PretrainedWeights, path: Path, data: list[str]) -> None:
+def write_weights(
+    run: Run, refinement: Refinement, card: Card, start: PretrainedWeights, path: Path, data: list[str]
+) -> None:
     """Export the averaged generator, all else as it was in the weights file that it began with.
 
     Raises:
         TrainingError: as `export`.
     """
-    refinement = run.refinement
     training = {
         "recipe": "refined",
         **asdict(refinement.options),
@@ -284,10 +216,14 @@ def write_weights(run: Run, card: Card, start: PretrainedWeights, path: Path, da
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "start_from": card.training | {"sha256": start.sha256},
     }
-    parser = FacadeParser(len(card.label_set.classes))
-    parser.load_state_dict(start.parser)
-    told = replace(card, training=training, scores={}).to_json()
-    export(refinement.average.module, parser, start.color_sets, told, path)
+    export(
+        refinement.average.module,
+        start.build_parser(card.label_set),
+        start.color_sets,
+        replace(card, training=training, scores={}).to_json(),
+        path,
+        start.build_open_sky(card.label_set),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

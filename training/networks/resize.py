@@ -35,6 +35,17 @@ def sized(classes: Tensor, longest_px: int, stride: int) -> Tensor:
     span = max(height, width) * stride
     rows = max(2, (2 * height * longest_px + span) // (2 * span)) * stride
     columns = max(2, (2 * width * longest_px + span) // (2 * span)) * stride
-    y = (torch.arange(rows, device=classes.device) * 2 + 1) * height // (2 * rows)
-    x = (torch.arange(columns, device=classes.device) * 2 + 1) * width // (2 * columns)
+    return nearest(classes, rows, columns)
+
+
+def nearest(classes: Tensor, rows: int, columns: int) -> Tensor:
+    """Class maps (N, H, W) of other sizes; of what a pixel sees it shows the middle."""
+    y = (torch.arange(rows, device=classes.device) * 2 + 1) * classes.size(1) // (2 * rows)
+    x = (torch.arange(columns, device=classes.device) * 2 + 1) * classes.size(2) // (2 * columns)
     return classes[:, y][:, :, x]
+
+
+def resized(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps (N, C, h, w) as (N, C, H, W), smooth in between."""
+    result: Tensor = torch.ops.aten.upsample_bilinear2d(maps, [height, width], False, None)
+    return result

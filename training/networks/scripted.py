@@ -4,9 +4,11 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.networks.glazing import Glazing
 from training.networks.neighbors import Neighbors
+from training.networks.open_sky import OpenSky
 from training.networks.parser import seen_colors
 from training.networks.resize import fitted
 
@@ -27,17 +29,19 @@ class ScriptedGenerator(nn.Module):
         parser_size_px: int,
         glazing: Glazing | None = None,
         neighbors: Neighbors | None = None,
+        open_sky: OpenSky | None = None,
     ) -> None:
         """color_sets: float (M, K, 3) in 0..1, without gaps.
 
         parser_size_px: photos are parsed at that size, squeezed to a square, as the parser was trained.
-        glazing, neighbors: for networks that can draw classes as others.
+        glazing, neighbors: for networks that can draw classes as others; open_sky: beside neighbors.
         """
         super().__init__()
         self.network = network
         self.parser = parser
         self.glazing = glazing
         self.neighbors = neighbors
+        self.open_sky = open_sky
         self.register_buffer("color_sets", color_sets)
         self.parser_size_px: Final[int] = parser_size_px
         self.present_fraction: Final[float] = PRESENT_FRACTION
@@ -51,7 +55,7 @@ class ScriptedGenerator(nn.Module):
         if self.glazing is None and self.neighbors is None:
             picture = self.network(classes, colors, top, left)
         else:
-            told, shown = self.prepare(classes, colors)
+            told, shown = self._told(classes, colors)
             drawn_as = self.glazing(told) if self.glazing is not None else None
             if self.neighbors is not None and shown.size(1) > self.color_sets.size(1):
                 drawn_as = self.neighbors.as_walls(told if drawn_as is None else drawn_as)
@@ -63,15 +67,25 @@ class ScriptedGenerator(nn.Module):
     def prepare(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` makes pictures of: all of a map that is told by the whole of it.
 
-        classes, colors: as `forward` has them, of whole maps. In large ones, neighbors' walls are classes of
-        their own, in the rows of colors from K on; what has been prepared is returned as it is.
+        classes, colors: as `forward` has them, of whole maps. Neighbors' walls, in large ones, are classes of
+        their own, in the rows of colors from K on. Of those there is one at least: by that, what has been
+        prepared is known, and returned as it is.
         """
+        if self.neighbors is None:
+            return classes, colors
+        told, shown = self._told(classes, colors)
+        more = 0 if shown.size(1) > self.color_sets.size(1) else 1
+        return told, F.pad(shown, [0, 0, 0, more])
+
+    def _told(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
+        """As `prepare`, but that there may be no more than K rows of colors."""
         if self.neighbors is None or colors.size(1) > self.color_sets.size(1):
             return classes, colors
-        if not self.neighbors.are_looked_for(classes):
-            return classes, colors
-        far = self.neighbors.from_afar(classes)
-        return self.neighbors(classes, colors, far, self.network(far, colors, 0, 0).clamp(-1, 1))
+        told = classes if self.open_sky is None else self.open_sky(classes)
+        if not self.neighbors.are_looked_for(told):
+            return told, colors
+        far = self.neighbors.from_afar(told)
+        return self.neighbors(told, colors, far, self.network(far, colors, 0, 0).clamp(-1, 1))
 
     @torch.jit.export
     def estimate_colors(self, photo: Tensor) -> Tensor:

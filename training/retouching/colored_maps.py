@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training.data import mix_seeds, spread
 from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
+from training.networks.open_sky import OpenSky
 from training.networks.resize import sized
 
 MOST_SIZE = 4.0  # longer sides of maps, of the size that the generator was trained at; most are smaller
@@ -39,13 +40,17 @@ class ColoredMap(NamedTuple):
         drawn_as = None if self.drawn_as is None else self.drawn_as.flip(2)
         return self._replace(classes=self.classes.flip(2), drawn_as=drawn_as)
 
-    def in_use(self, generator: nn.Module, neighbors: Neighbors | None) -> "ColoredMap":
-        """As exported generators are told it, but for panes: in large maps, where neighbors' walls are."""
-        if neighbors is None or not neighbors.are_looked_for(self.classes):
-            return self
-        far = neighbors.from_afar(self.classes)
+    def in_use(
+        self, generator: nn.Module, neighbors: Neighbors | None, open_sky: OpenSky | None = None
+    ) -> "ColoredMap":
+        """As exported generators are told it, but for panes: where sky is among roofs, and in large maps
+        where neighbors' walls are."""
+        told = self.classes if open_sky is None else open_sky(self.classes)
+        if neighbors is None or not neighbors.are_looked_for(told):
+            return self._replace(classes=told)
+        far = neighbors.from_afar(told)
         picture = generator(far, self.colors, 0, 0).clamp(-1, 1)
-        classes, colors = neighbors(self.classes, self.colors, far, picture)
+        classes, colors = neighbors(told, self.colors, far, picture)
         return self._replace(classes=classes, colors=colors, drawn_as=neighbors.as_walls(classes))
 
 

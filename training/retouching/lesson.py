@@ -94,7 +94,7 @@ class Lesson:
         be."""
         drawn = self.draw(number).to(self.parts.colored.device)
         with torch.no_grad():
-            drawn = drawn.in_use(before, self.parts.neighbors)
+            drawn = drawn.in_use(before, self.parts.neighbors, self.parts.open_sky)
         made, to_learn = leaky_clamp(pupil(*drawn)), self.to_learn(before, drawn)
         return self.off(made, to_learn, number) + COLORS_WEIGHT * self.colors_off(
             made, to_learn.picture, drawn.classes
@@ -148,7 +148,9 @@ class Lesson:
         held_out = self.held_out.fixed(MEASURED_MAPS, MEASURED_SIZE)
         changes = dict.fromkeys(RETOUCHES, 0.0)
         for done, drawn in enumerate(held_out, 1):
-            shown = drawn.to(self.parts.colored.device).in_use(generator, self.parts.neighbors)
+            shown = drawn.to(self.parts.colored.device).in_use(
+                generator, self.parts.neighbors, self.parts.open_sky
+            )
             picture = generator(*shown).clamp(-1, 1)
             for name, retouch in RETOUCHES.items():
                 better = retouch(picture, shown, generator, self.parts).picture

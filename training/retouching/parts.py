@@ -12,6 +12,7 @@ from facadegen.palettes import LabelSet
 from training.masks import times_native
 from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
+from training.networks.open_sky import OpenSky
 from training.recipes import colored_classes
 from training.retouching.colored_maps import ColoredMap
 
@@ -25,7 +26,8 @@ class Parts:
     """What classes stand for, on the device to work on, and the size that the generator was trained at.
 
     colored: (K,), 0 for the surroundings; wall: the id of walls; straight: (K,), 1 for what is built of
-    straight lines; neighbors: tells neighbors' walls from other surroundings, in label sets that have them.
+    straight lines; neighbors: tells neighbors' walls from other surroundings, in label sets that have them;
+    open_sky: tells sky from walls, where the generator's weights have that.
     """
 
     colored: Tensor
@@ -33,9 +35,16 @@ class Parts:
     straight: Tensor
     native_size_px: int
     neighbors: Neighbors | None
+    open_sky: OpenSky | None = None
 
     @classmethod
-    def of(cls, label_set: LabelSet, native_size_px: int, device: torch.device) -> Self:
+    def of(
+        cls,
+        label_set: LabelSet,
+        native_size_px: int,
+        device: torch.device,
+        open_sky: OpenSky | None = None,
+    ) -> Self:
         """Those of a label set.
 
         Raises:
@@ -53,6 +62,7 @@ class Parts:
             torch.tensor(straight, dtype=torch.float32, device=device),
             native_size_px,
             Neighbors.of(label_set.classes, native_size_px, LeanUNet.stride),
+            open_sky.to(device) if open_sky is not None else None,
         )
 
     def is_open(self, drawn: ColoredMap) -> Tensor:

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.masks import (
+    SLIVER_PX,
+    below_clear,
     blurred,
     gaussian,
     grown,
     in_sky_colors,
     median,
-    narrowed,
     reduced,
     shrunk,
     softened,
     times_native,
-    widened,
 )
 from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
@@ -38,8 +38,6 @@ STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
 LEAST_CYAN, SURELY_CYAN, WARMEST = 0.05, 0.18, -0.1
 DARKEST = -0.2  # of what is darker than this and than walls, nothing is sky
 LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW = -0.3, 0.2  # of what may be in between: clouds, haze
-SLIVER_PX = 2  # what is up to twice as wide as this is no gap in a sky, and no sky
-STEP_PX, STEPS = 2, 3  # how far sky goes on from where it is seen from above, under eaves
 WITHIN_PX = 6  # how far it reaches from where it is sure
 # Standard deviations: of the color of such sky, of the sky's above, and of that once it is carried down.
 COLOR_PX, SKY_PX, SPREAD_PX = 5, 4, 8
@@ -92,7 +90,7 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
 
     like_sky = walls * (excess > LEAST_CYAN) * (light > median(light, walls).clamp(max=DARKEST))
     clear = above * in_sky_colors(seen, LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW)
-    sky = _below_clear(like_sky, walls, clear, above)
+    sky = below_clear(like_sky, walls, clear, above)
     sure = sky * (excess > SURELY_CYAN)
     sky = sky * grown(sure, WITHIN_PX)
     shown, excess = blurred(torch.cat([seen, excess], dim=1), sure, COLOR_PX).split([3, 1], dim=1)
@@ -127,24 +125,6 @@ def open_skyline(picture: Tensor, skyline: Skyline) -> Tensor:
 
 def _cyan(pictures: Tensor) -> Tensor:
     return pictures[:, 1:].mean(1, keepdim=True) - pictures[:, :1]
-
-
-def _below_clear(like_sky: Tensor, walls: Tensor, clear: Tensor, above: Tensor) -> Tensor:
-    """What of walls is like sky, with only that and clear sky over it in its column, and what is beside."""
-    like_sky, clear = (
-        shrunk(grown(x, SLIVER_PX), SLIVER_PX) * place for x, place in ((like_sky, walls), (clear, above))
-    )
-    through = torch.maximum(grown(clear, SLIVER_PX) * (walls + above), like_sky)
-    sky = _without_slivers(like_sky * through.cummin(2).values)
-    for _ in range(STEPS):
-        sky = torch.maximum(sky, grown(sky, STEP_PX) * like_sky)
-    return sky
-
-
-def _without_slivers(mask: Tensor) -> Tensor:
-    """Without what is narrow, from left to right; beyond the picture's edges there is nothing."""
-    narrower = narrowed(F.pad(mask, (SLIVER_PX, SLIVER_PX)), SLIVER_PX)
-    return widened(narrower[..., SLIVER_PX:-SLIVER_PX], SLIVER_PX)
 
 
 def _straight_above(pictures: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
