@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from training.networks.lean_unet import ResidualBlock, UpConvolution, conv_bn_relu
 from training.networks.resize import nearest, resized
 
-DROPOUT = 0.1  # of channels of the coarsest stage, while it learns
+DROPOUT = 0.1  # of the coarsest stage, while it learns
 
 
 class OpenSky(nn.Module):
@@ -47,7 +47,7 @@ class OpenSky(nn.Module):
         self.down8 = conv_bn_relu(w4, w8, 3, 2)
         self.down16 = conv_bn_relu(w8, w16, 3, 2)
         self.down32 = nn.Sequential(
-            conv_bn_relu(w16, w32, 3, 2), ResidualBlock(w32), ResidualBlock(w32), nn.Dropout2d(DROPOUT)
+            conv_bn_relu(w16, w32, 3, 2), ResidualBlock(w32), ResidualBlock(w32), nn.Dropout(DROPOUT)
         )
         self.up16, self.mix16 = UpConvolution(w32, w16), conv_bn_relu(w16, w16)
         self.up8, self.mix8 = UpConvolution(w16, w8), conv_bn_relu(w8, w8)
@@ -81,4 +81,4 @@ class OpenSky(nn.Module):
         # The first row that is not open, of each column; one more row, for all may be.
         first = F.pad(is_open.to(torch.uint8), [0, 0, 0, 1]).argmin(1, keepdim=True)
         rows = torch.arange(classes.size(1), device=classes.device).view(1, -1, 1)
-        return classes.masked_fill(sky & (rows < first), self.surroundings)
+        return classes.masked_fill(sky & ~(rows >= first), self.surroundings)
