@@ -22,9 +22,9 @@ aten::neg.int aten::new_full aten::new_zeros aten::nonzero aten::numel aten::out
 aten::pixel_shuffle aten::relu aten::relu_ aten::remainder.Scalar aten::reshape aten::round aten::select.int
 aten::size aten::size.int aten::slice.Tensor aten::softmax.int aten::split.sizes aten::square aten::sub.Scalar
 aten::sub.Tensor aten::sub.int aten::sum aten::sum.dim_IntList aten::tanh aten::tensor.bool aten::to.dtype
-aten::to.other aten::transpose.int aten::unsqueeze aten::upsample_bilinear2d.vec aten::upsample_nearest2d.vec
-aten::view aten::where.self aten::zeros prim::TupleUnpack prim::max.int prim::max.self_int prim::min.int
-prim::min.self_int prim::unchecked_cast
+aten::to.other aten::transpose.int aten::unsqueeze aten::upsample_bilinear2d aten::upsample_bilinear2d.vec
+aten::upsample_nearest2d.vec aten::view aten::where.self aten::zeros prim::TupleUnpack prim::max.int
+prim::max.self_int prim::min.int prim::min.self_int prim::unchecked_cast
 """
 
 OLD_OPERATORS = frozenset(_NAMES.split())

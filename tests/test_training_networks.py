@@ -18,6 +18,7 @@ from training.networks.lean_unet import (
     periodic_noise,
 )
 from training.networks.neighbors import Neighbors
+from training.networks.open_sky import OpenSky
 from training.networks.parser import FacadeParser
 from training.networks.pix2pix_unet import Pix2PixUNet
 from training.networks.scripted import ScriptedGenerator
@@ -99,8 +100,10 @@ def test_a_folded_network_unfolds_to_one_that_can_be_trained() -> None:
 def test_what_is_exported_needs_no_operator_that_an_older_torch_lacks(recipe: str) -> None:
     network, parser = folded(RECIPES[recipe](FACADES).generator.eval()), FacadeParser(12).eval()
     with quiet():
-        told = (Glazing.of(FACADES.classes), Neighbors.of(FACADES.classes, 256, 32))
-        with_told = told if recipe == "projected" else (None, None)
+        open_sky = OpenSky.of(FACADES.classes)
+        assert open_sky is not None
+        told = (Glazing.of(FACADES.classes), Neighbors.of(FACADES.classes, 256, 32), open_sky.eval())
+        with_told = told if recipe == "projected" else (None, None, None)
         module = ScriptedGenerator(network, parser, torch.rand(1, 12, 3), 256, *with_told)
         scripted = torch.jit.script(module)
     assert set(torch.jit.export_opnames(scripted)) <= OLD_OPERATORS

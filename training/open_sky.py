@@ -21,8 +21,8 @@ from facadegen.device import choose_device
 from facadegen.errors import TrainingError, UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command, losses, skies
-from training.data import fingerprint, read_pairs
-from training.distributed import World
+from training.data import fingerprint, mix_seeds, read_pairs
+from training.distributed import World, average_gradients, joined
 from training.export import export, require_writable, source_commit
 from training.loop import Schedule
 from training.networks.discriminators import PatchDiscriminator
@@ -65,10 +65,15 @@ class Teaching:
     """
 
     def __init__(
-        self, network: OpenSky, photos: Sequence[skies.Skies], options: Options, device: torch.device
+        self,
+        network: OpenSky,
+        photos: Sequence[skies.Skies],
+        options: Options,
+        device: torch.device,
+        world: World,
     ) -> None:
-        self.photos, self.options, self.device = photos, options, device
-        self.world, self.steps, self.done, self.seconds = World(), options.steps, 0, 0.0
+        self.photos, self.options, self.device, self.world = photos, options, device, world
+        self.steps, self.done, self.seconds = options.steps, 0, 0.0
         self.network = network.train().to(device)
         channels = 2 + len(network.one_hot)  # sky, classes, and what is known
         self.discriminators = nn.ModuleList(
@@ -86,14 +91,13 @@ class Teaching:
     def step(self) -> None:
         """A step of the discriminators, and one of the network."""
         since = time.perf_counter()
-        torch.manual_seed(self.options.seed + self.done)  # for dropout
+        # For dropout: where a stopped run goes on it is the same.
+        torch.manual_seed(mix_seeds(self.options.seed, 9, self.done, self.world.rank))
         for optimizer, rate in zip(self.optimizers, (GENERATOR_RATE, DISCRIMINATOR_RATE), strict=True):
             optimizer.param_groups[0]["lr"] = rate * self.schedule.factor(self.done)
-        first = self.done * self.options.batch_size
-        drawn = [
-            skies.draw(self.photos, self.options.seed, number)
-            for number in range(first, first + self.options.batch_size)
-        ]
+        share = self.options.batch_size // self.world.size
+        first = self.done * self.options.batch_size + self.world.rank * share
+        drawn = [skies.draw(self.photos, self.options.seed, number) for number in range(first, first + share)]
         classes, sky, known = (torch.stack(each).to(self.device) for each in zip(*drawn, strict=True))
         matters = (known & (classes == self.network.wall))[:, None].float()
         true = sky[:, None].float()
@@ -103,9 +107,8 @@ class Teaching:
         shown, made = (
             2 * F.avg_pool2d(each * matters, OpenSky.cell_px) - 1 for each in (true, logits.sigmoid())
         )
-        for_network, for_discriminators = self.optimizers
-        _step(
-            for_discriminators,
+        self._learn(
+            self.discriminators,
             self._judged(
                 lambda judge: losses.hinge_discriminator(
                     judge(shown, condition), judge(made.detach(), condition)
@@ -113,8 +116,8 @@ class Teaching:
             ),
         )
         truth = F.binary_cross_entropy_with_logits(logits, true, reduction="none")
-        _step(
-            for_network,
+        self._learn(
+            self.network,
             TRUTH_WEIGHT * (truth * matters).sum() / matters.sum().clamp(min=1)
             + self._judged(lambda judge: losses.hinge_generator(judge(made, condition))),
         )
@@ -124,6 +127,13 @@ class Teaching:
 
     def _judged(self, loss: Callable[[nn.Module], Tensor]) -> Tensor:
         return torch.stack([loss(judge) for judge in self.discriminators]).sum()
+
+    def _learn(self, network: nn.Module, loss: Tensor) -> None:
+        optimizer = self.optimizers[network is self.discriminators]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(network, self.world)
+        optimizer.step()
 
     def state(self) -> dict[str, Any]:
         """All that changes, for a checkpoint."""
@@ -144,12 +154,6 @@ class Teaching:
         self.discriminators.load_state_dict(state["discriminators"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
 
 
 @app.default
@@ -184,7 +188,7 @@ def open_sky(
     steps
         How many steps to train.
     batch_size
-        Pairs a step.
+        Pairs a step, over all processes.
     seed
         What everything random follows from.
     device
@@ -199,43 +203,50 @@ def open_sky(
     card = read_card(weights)
     start = read_weights(weights, card)
     torch.manual_seed(seed)
+    generator = start.build_folded(card.label_set, weights)
     network = OpenSky.of(card.label_set.classes)
     if network is None:
         has = ", ".join(card.label_set.classes)
         raise UsageError(f"sky is told from the class 'facade' to be 'background'; the weights have {has}")
-    console = Console(stderr=True, markup=False)
-    with Stages(console) as stages:
-        pairs = read_pairs(data, "train", card.label_set, stages.start("reading pairs"))
-        photos = skies.photographed_in(pairs, network, card.native_size_px, stages.start("looking for sky"))
-    if not photos:
-        raise TrainingError("no pair that shows which of its walls are sky", data[0])
-    require_writable(out)
-    checkpoint.make_folder(folder)
-    teaching = Teaching(network, photos, options, chosen)
-    shape = asdict(options) | {"pairs": fingerprint(pairs)}
-    run = Run(teaching, folder, checkpoint.OPEN_SKY, shape, [source_commit()])
-    run.resume()
-    if not run.learn(console, checkpoint_every):
-        console.print(f"stopped after {teaching.done} steps; the same command goes on from there")
-        return command.INTERRUPTED
-    write_weights(run, teaching, card, start, weights, out, data)
-    console.print(f"wrote {out}")
+    with joined(chosen) as world:
+        if batch_size % world.size:
+            raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
+        console = Console(stderr=True, markup=False, quiet=not world.leads)
+        with Stages(console) as stages:
+            pairs = read_pairs(data, "train", card.label_set, stages.start("reading pairs"))
+            on_seen = stages.start("looking for sky")
+            photos = skies.photographed_in(pairs, network, card.native_size_px, on_seen)
+        if not photos:
+            raise TrainingError("no pair that shows which of its walls are sky", data[0])
+        if world.leads:
+            require_writable(out)
+            checkpoint.make_folder(folder)
+        teaching = Teaching(network, photos, options, chosen, world)
+        shape = asdict(options) | {"pairs": fingerprint(pairs)}
+        run = Run(teaching, folder, checkpoint.OPEN_SKY, shape, [source_commit()])
+        run.resume()
+        if not run.learn(console, checkpoint_every):
+            console.print(f"stopped after {teaching.done} steps; the same command goes on from there")
+            return command.INTERRUPTED
+        if world.leads:
+            write_weights(run, teaching, generator, card, start, out, data)
+            console.print(f"wrote {out}")
     return command.DONE
 
 
 def write_weights(
     run: Run,
     teaching: Teaching,
+    generator: nn.Module,
     card: Card,
     start: PretrainedWeights,
-    weights: Path,
     out: Path,
     data: Sequence[Path],
 ) -> None:
     """Export what was learnt beside all that the weights file had.
 
     Raises:
-        TrainingError: its generator is of another recipe, or as `export`.
+        TrainingError: as `export`.
     """
     network = teaching.average.module
     assert isinstance(network, OpenSky)
@@ -250,7 +261,7 @@ def write_weights(
     }
     training = card.training | {"open_sky": told}
     export(
-        start.build_generator(card.label_set, weights),
+        generator,
         start.build_parser(card.label_set),
         start.color_sets,
         replace(card, training=training, scores={}).to_json(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from facadegen import torchscript
 from facadegen.errors import TrainingError
@@ -15,7 +15,7 @@ from facadegen.palettes import LabelSet
 from facadegen.weights import Card, checksum, read_card
 from training import checkpoint
 from training.loop import Trainer
-from training.networks.lean_unet import LeanUNet, load_folded
+from training.networks.lean_unet import LeanUNet, folded, load_folded
 from training.networks.open_sky import OpenSky
 from training.networks.parser import FacadeParser
 from training.recipes import colored_classes
@@ -59,6 +59,17 @@ class PretrainedWeights(Pretrained):
         generator = LeanUNet(colored_classes(label_set))
         with of_recipe("projected", path):
             load_folded(generator, self.generator)
+        return generator
+
+    def build_folded(self, label_set: LabelSet, path: Path) -> nn.Module:
+        """The generator of the weights file at the path, for use: the same to the bit when it is exported.
+
+        Raises:
+            TrainingError: it is of another recipe.
+        """
+        generator = folded(LeanUNet(colored_classes(label_set)))
+        with of_recipe("projected", path):
+            generator.load_state_dict(self.generator)
         return generator
 
     def build_parser(self, label_set: LabelSet) -> FacadeParser:

@@ -1,0 +1,303 @@
+"""Sky among roofs: photos show where it is, a network learns to tell it, and generators are told."""
+
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from facadegen import generator, labels
+from facadegen.palettes import FACADES
+from facadegen.torchscript import quiet
+from training import command, export, fit, open_sky, refine, skies
+from training.data import Pair
+from training.distributed import World
+from training.networks.neighbors import Neighbors
+from training.networks.open_sky import OpenSky
+from training.networks.scripted import ScriptedGenerator
+
+BACKGROUND, WALL, WINDOW = (FACADES.index_of(name) for name in ("background", "facade", "window"))
+CLASS_COUNT = len(FACADES.classes)
+SIDE_PX, NATIVE_PX = 128, 64
+BOX = slice(16, 112), slice(24, 104)  # rows and columns of the building in a map of that side
+EAVES = 48  # the row below which it has walls to its full width
+SKY_COLOR, WALL_COLOR = (200, 215, 235), (150, 110, 80)
+
+
+def network() -> OpenSky:
+    made = OpenSky.of(FACADES.classes)
+    assert made is not None
+    return made.eval()
+
+
+def class_map() -> Tensor:
+    """A house (H, W) in its box."""
+    classes = torch.full((SIDE_PX, SIDE_PX), BACKGROUND, dtype=torch.uint8)
+    classes[BOX] = WALL
+    return classes
+
+
+def beside_gable() -> Tensor:
+    """What is sky in that box, (H, W): all on both sides of a gable."""
+    rows, columns = torch.meshgrid(torch.arange(SIDE_PX), torch.arange(SIDE_PX), indexing="ij")
+    return (class_map() == WALL) & ((columns - SIDE_PX // 2).abs() > (rows - BOX[0].start) * 40 // 32)
+
+
+def pair(sky: Tensor, classes: Tensor, wall_color: tuple[int, ...] = WALL_COLOR) -> Pair:
+    """A map and a photo where walls are sky there, and else have that color."""
+    photo = torch.empty(3, *classes.shape, dtype=torch.uint8)
+    around = (classes == BACKGROUND) | sky
+    for channel, (over, wall) in enumerate(zip(SKY_COLOR, wall_color, strict=True)):
+        photo[channel] = torch.where(around, over, wall)
+    return Pair("house", photo, classes, torch.ones_like(classes, dtype=torch.bool))
+
+
+def found_in(some: Pair) -> skies.Skies | None:
+    return skies.photographed(some, WALL, BACKGROUND, SIDE_PX)
+
+
+class Everywhere(OpenSky):
+    """Takes the upper half of any map for sky."""
+
+    def logits(self, square: Tensor) -> Tensor:
+        half = torch.ones(len(square), 1, self.size_px // 2, self.size_px // 2)
+        half[:, :, self.size_px // 4 :] = -1
+        return half
+
+
+def everywhere() -> OpenSky:
+    return Everywhere(CLASS_COUNT, WALL, BACKGROUND).eval()
+
+
+def test_photos_show_sky_on_both_sides_of_a_gable() -> None:
+    found = found_in(pair(beside_gable(), class_map()))
+    assert found is not None and found.known.all()
+    assert (found.sky != beside_gable()).float().mean() < 0.02
+    assert not (found.sky & (class_map() != WALL)).any()
+
+
+def test_photos_show_sky_in_walls_that_reach_their_upper_edge() -> None:
+    classes = class_map()[BOX[0].start : BOX[0].stop, BOX[1]].clone()
+    sky = beside_gable()[BOX[0].start : BOX[0].stop, BOX[1]]
+    found = found_in(pair(sky, classes))
+    assert found is not None and (found.sky != sky).float().mean() < 0.02
+
+
+def test_walls_that_fill_their_box_have_none() -> None:
+    found = found_in(pair(torch.zeros_like(class_map(), dtype=torch.bool), class_map()))
+    assert found is not None and not found.sky.any()
+
+
+def test_below_a_window_nothing_is_sky() -> None:
+    classes = class_map()
+    classes[20:28, 30:46] = WINDOW
+    light = beside_gable() & (torch.arange(SIDE_PX)[:, None] >= 28) & (torch.arange(SIDE_PX) < 46)
+    found = found_in(pair(light & (classes == WALL), classes))
+    assert found is not None and not found.sky[28:, 34:42].any()
+
+
+def test_where_walls_are_as_pale_as_the_sky_it_cannot_be_told() -> None:
+    assert found_in(pair(beside_gable(), class_map(), wall_color=(175, 188, 205))) is None
+
+
+def test_samples_follow_from_their_number_and_keep_map_and_sky_together() -> None:
+    found = found_in(pair(beside_gable(), class_map()))
+    assert found is not None
+    drawn = [skies.draw([found], 0, number) for number in range(20)]
+    again = skies.draw([found], 0, 7)
+    assert all(torch.equal(x, y) for x, y in zip(drawn[7], again, strict=True))
+    assert len({sample.classes.numpy().tobytes() for sample in drawn}) > 10
+    for sample in drawn:
+        assert sample.classes.shape == sample.sky.shape == (OpenSky.size_px, OpenSky.size_px)
+        assert (sample.sky & (sample.classes != WALL)).float().mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(128, 128), (64, 200), (33, 47), (600, 500)])
+def test_sky_is_told_in_walls_alone_and_where_it_reaches_the_upper_edge(size: tuple[int, int]) -> None:
+    height, width = size
+    classes = torch.full((1, height, width), WALL, dtype=torch.uint8)
+    classes[:, :3, : width // 2] = BACKGROUND
+    classes[:, height // 8 : height // 6 + 1, : width // 4] = WINDOW
+    told = everywhere()(classes)
+    changed = told != classes
+    assert told.dtype == torch.uint8 and (told[changed] == BACKGROUND).all()
+    assert changed[:, : height // 8, width // 2 :].all()
+    assert changed[:, height // 6 + 1 : height // 2 - 2, width // 4 + 1 :].all()
+    assert not changed[:, height // 8 :, : width // 4].any()  # below the window
+    assert not changed[:, height // 2 + 2 :].any()
+
+
+def test_maps_are_told_alike_alone_and_beside_others() -> None:
+    torch.manual_seed(0)
+    telling, classes = network(), class_map()[None]
+    with torch.no_grad():
+        both = telling(torch.cat([classes, classes.flip(2)]))
+        assert torch.equal(both[0], telling(classes)[0])
+        assert torch.equal(both[1], telling(classes.flip(2))[0])
+
+
+def test_label_sets_without_walls_or_surroundings_have_none() -> None:
+    assert OpenSky.of(["wall", "background"]) is None and OpenSky.of(["facade", "sky"]) is None
+
+
+class Painter(nn.Module):
+    """Makes pictures of the classes as they are told."""
+
+    def forward(
+        self, classes: Tensor, colors: Tensor, top: int, left: int, drawn_as: Tensor | None = None
+    ) -> Tensor:
+        return (classes.float() / CLASS_COUNT)[:, None].expand(-1, 3, -1, -1).clone()
+
+
+def test_generators_are_told_once() -> None:
+    module = ScriptedGenerator(
+        Painter(),
+        nn.Identity(),
+        torch.rand(1, CLASS_COUNT, 3),
+        NATIVE_PX,
+        None,
+        Neighbors.of(FACADES.classes, 4 * SIDE_PX, 32),
+        everywhere(),
+    )
+    classes, colors = class_map()[None], torch.rand(1, CLASS_COUNT, 3)
+    prepared = module.prepare(classes, colors)
+    assert torch.equal(prepared[0], everywhere()(classes)) and not torch.equal(prepared[0], classes)
+    # A part of it has another upper half.
+    part = prepared[0][:, 32:96]
+    assert torch.equal(module.prepare(part, prepared[1])[0], part)
+    assert torch.equal(module(*prepared)[:, :, 32:96], module(part, prepared[1]))
+    assert torch.equal(module(*prepared), module(classes, colors))
+
+
+@pytest.fixture(scope="module")
+def weights(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a run of one step."""
+    out = tmp_path_factory.mktemp("weights") / "projected.pt"
+    options = {"data": pairs_folder, "out": out, "run-dir": out.with_suffix(""), "steps": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "_check_parity", lambda module, path, card: None)
+        assert fit.main(words(options | {"batch-size": 1, "size-px": NATIVE_PX, "device": "cpu"})) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pairs, named as the CMP base has them: sky on both sides of a gable, and none."""
+    folder = tmp_path_factory.mktemp("houses")
+    (folder / "train").mkdir()
+    for number, sky in enumerate((beside_gable(), torch.zeros_like(beside_gable()))):
+        made = pair(sky, class_map())
+        rendered = labels.render(made.classes.numpy(), FACADES.palettes[0])
+        Image.fromarray(rendered).save(folder / "train" / f"{number}.png")
+        photo = np.ascontiguousarray(made.photo.permute(1, 2, 0).numpy())
+        Image.fromarray(photo).save(folder / "train" / f"{number}.jpg", quality=95)
+    return folder
+
+
+def words(options: dict[str, Any]) -> list[str]:
+    return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def arguments(weights: Path, data: Path, out: Path, **changes: Any) -> list[str]:
+    options = {"weights": weights, "data": data, "out": out, "run-dir": out.with_suffix("")}
+    return words(options | {"steps": 3, "batch-size": 2, "device": "cpu"} | changes)
+
+
+def state(path: Path) -> dict[str, Tensor]:
+    with quiet():
+        found: dict[str, Tensor] = torch.jit.load(path).state_dict()
+    return found
+
+
+@pytest.fixture(scope="module")
+def told(weights: Path, houses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a run that was not stopped, tried in a fresh process."""
+    out = tmp_path_factory.mktemp("told") / "out.pt"
+    assert open_sky.main(arguments(weights, houses, out)) == 0
+    return out
+
+
+def test_weights_come_out_that_have_all_they_had(weights: Path, told: Path) -> None:
+    was, now = state(weights), state(told)
+    assert all(torch.equal(value, now[name]) for name, value in was.items())
+    added = now.keys() - was.keys()
+    assert added and all(name.startswith("open_sky.") for name in added)
+    card = generator.load(told, device="cpu").card
+    assert card.training["open_sky"]["steps"] == 3 and card.training["open_sky"]["pairs"] == 2
+    assert card.training["recipe"] == "projected"
+
+
+def test_refinements_keep_what_tells_sky(
+    told: Path, houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_check_parity", lambda module, path, card: None)
+    out = tmp_path / "refined.pt"
+    assert refine.main(arguments(told, houses, out, steps=1, **{"batch-size": 1})) == 0
+    was, now = state(told), state(out)
+    assert all(torch.equal(now[name], value) for name, value in was.items() if name.startswith("open_sky."))
+
+
+def test_a_stopped_run_goes_on_exactly(
+    weights: Path, houses: Path, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_check_parity", lambda module, path, card: None)
+    stopped = tmp_path / "stopped.pt"
+    torch.manual_seed(12345)  # as another process is elsewhere
+    asked = threading.Event()
+    asked.set()
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "stop_on_signals", lambda: nullcontext(asked))
+        assert open_sky.main(arguments(weights, houses, stopped)) == 130
+    assert not stopped.exists()
+    assert open_sky.main(arguments(weights, houses, stopped)) == 0
+    found = state(stopped)
+    assert all(torch.equal(value, found[name]) for name, value in state(told).items())
+
+
+def test_it_learns_where_sky_is() -> None:
+    found = found_in(pair(beside_gable(), class_map()))
+    assert found is not None
+    torch.manual_seed(0)
+    options, learnt = open_sky.Options(40, 2, 0), network()
+    teaching = open_sky.Teaching(learnt, [found], options, torch.device("cpu"), World())
+    for _ in range(options.steps):
+        teaching.step()
+    told = learnt.eval()(class_map()[None])[0] == BACKGROUND
+    sky = beside_gable() | (class_map() == BACKGROUND)
+    assert (told != sky).float().mean() < 0.5 * beside_gable().float().mean()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"steps": 0}, "--steps must be at least 1"),
+        ({"seed": -1}, "--seed must be at least 0, not -1"),
+        ({"checkpoint-every": 0}, "--checkpoint-every must be at least 1"),
+    ],
+)
+def test_what_cannot_work_is_told_in_one_line(
+    weights: Path,
+    houses: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    problem: str,
+) -> None:
+    capsys.readouterr()
+    assert open_sky.main(arguments(weights, houses, tmp_path / "out.pt", **options)) == 2
+    heard = capsys.readouterr().err
+    assert problem in heard and heard.count("\n") == 1
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_networks_of_another_kind_are_told_before_training(
+    tiny_weights: Path, houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert open_sky.main(arguments(tiny_weights, houses, tmp_path / "out.pt")) == 1
+    assert "has other networks than the recipe 'projected'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
