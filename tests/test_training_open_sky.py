@@ -20,12 +20,12 @@ from training.distributed import World
 from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
 from training.networks.scripted import ScriptedGenerator
+from training.retouching.colored_maps import ColoredMap
 
 BACKGROUND, WALL, WINDOW = (FACADES.index_of(name) for name in ("background", "facade", "window"))
 CLASS_COUNT = len(FACADES.classes)
 SIDE_PX, NATIVE_PX = 128, 64
 BOX = slice(16, 112), slice(24, 104)  # rows and columns of the building in a map of that side
-EAVES = 48  # the row below which it has walls to its full width
 SKY_COLOR, WALL_COLOR = (200, 215, 235), (150, 110, 80)
 
 
@@ -93,6 +93,16 @@ def test_walls_that_fill_their_box_have_none() -> None:
     assert found is not None and not found.sky.any()
 
 
+def test_sky_is_seen_below_wedges() -> None:
+    shown = pair(beside_gable(), class_map())
+    wedge = torch.arange(SIDE_PX)[:, None] + torch.arange(SIDE_PX) < 50
+    shown.photo[:, wedge] = 0
+    found = found_in(Pair("house", shown.photo, shown.classes, ~wedge))
+    assert found is not None and torch.equal(found.known, ~wedge)
+    assert (found.sky != beside_gable() & ~wedge).float().mean() < 0.02
+    assert not (found.sky & wedge).any()
+
+
 def test_below_a_window_nothing_is_sky() -> None:
     classes = class_map()
     classes[20:28, 30:46] = WINDOW
@@ -103,6 +113,21 @@ def test_below_a_window_nothing_is_sky() -> None:
 
 def test_where_walls_are_as_pale_as_the_sky_it_cannot_be_told() -> None:
     assert found_in(pair(beside_gable(), class_map(), wall_color=(175, 188, 205))) is None
+
+
+def test_maps_without_walls_and_skies_of_no_sky_color_tell_nothing() -> None:
+    nothing = torch.zeros_like(class_map(), dtype=torch.bool)
+    assert found_in(pair(nothing, torch.full_like(class_map(), BACKGROUND))) is None
+    dusk = pair(nothing, class_map())
+    dusk.photo[:, class_map() == BACKGROUND] = torch.tensor([[90], [40], [20]], dtype=torch.uint8)
+    assert found_in(dusk) is None
+
+
+def test_specks_are_no_sky() -> None:
+    speck = torch.zeros_like(class_map(), dtype=torch.bool)
+    speck[BOX[0].start : BOX[0].start + 5, 60:67] = True
+    found = found_in(pair(speck, class_map()))
+    assert found is not None and not found.sky.any()
 
 
 def test_samples_follow_from_their_number_and_keep_map_and_sky_together() -> None:
@@ -174,6 +199,25 @@ def test_generators_are_told_once() -> None:
     assert torch.equal(module(*prepared), module(classes, colors))
 
 
+class Town(Painter):
+    """Paints a dark wall below the upper third, light sky above, whatever the map is."""
+
+    def forward(
+        self, classes: Tensor, colors: Tensor, top: int, left: int, drawn_as: Tensor | None = None
+    ) -> Tensor:
+        rows = torch.linspace(0, 1, classes.shape[1]).view(1, 1, -1, 1)
+        return torch.where(rows < 1 / 3, 0.8, -0.4).expand(1, 3, *classes.shape[1:])
+
+
+def test_refinements_learn_from_maps_as_generators_are_told_them() -> None:
+    neighbors, colors = Neighbors.of(FACADES.classes, NATIVE_PX, 32), torch.rand(1, CLASS_COUNT, 3)
+    module = ScriptedGenerator(Town(), nn.Identity(), colors, NATIVE_PX, None, neighbors, everywhere())
+    classes, shown = module.prepare(class_map()[None], colors)
+    drawn = ColoredMap(class_map()[None], colors).in_use(Town(), neighbors, everywhere())
+    assert torch.equal(drawn.classes, classes) and torch.equal(drawn.colors, shown)
+    assert (classes == CLASS_COUNT).any() and (classes[0, BOX[0].start, BOX[1]] == BACKGROUND).all()
+
+
 @pytest.fixture(scope="module")
 def weights(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a run of one step."""
@@ -242,6 +286,17 @@ def test_refinements_keep_what_tells_sky(
     assert all(torch.equal(now[name], value) for name, value in was.items() if name.startswith("open_sky."))
 
 
+def test_runs_that_start_from_them_keep_what_tells_sky(
+    told: Path, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_check_parity", lambda module, path, card: None)
+    out = tmp_path / "more.pt"
+    options = {"data": pairs_folder, "out": out, "run-dir": tmp_path / "run", "steps": 1, "start-from": told}
+    assert fit.main(words(options | {"batch-size": 1, "size-px": NATIVE_PX, "device": "cpu"})) == 0
+    was, now = state(told), state(out)
+    assert all(torch.equal(now[name], value) for name, value in was.items() if name.startswith("open_sky."))
+
+
 def test_a_stopped_run_goes_on_exactly(
     weights: Path, houses: Path, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +347,25 @@ def test_what_cannot_work_is_told_in_one_line(
     assert open_sky.main(arguments(weights, houses, tmp_path / "out.pt", **options)) == 2
     heard = capsys.readouterr().err
     assert problem in heard and heard.count("\n") == 1
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_a_run_is_not_gone_on_with_in_another_way(
+    weights: Path, houses: Path, told: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert open_sky.main(arguments(weights, houses, told, seed=1)) == 1
+    assert "another seed" in capsys.readouterr().err
+
+
+def test_pairs_that_show_no_walls_are_told_in_one_line(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train").mkdir()
+    for suffix in (".png", ".jpg"):
+        Image.new("RGB", (64, 64), FACADES.palettes[0].colors[0]).save(tmp_path / "train" / f"1{suffix}")
+    capsys.readouterr()
+    assert open_sky.main(arguments(weights, tmp_path, tmp_path / "out.pt")) == 1
+    assert f"{tmp_path}: no pair in its train split shows" in capsys.readouterr().err.replace("\n", "")
     assert not (tmp_path / "out.pt").exists()
 
 

@@ -349,7 +349,8 @@ def write_weights(
     sets = data.color_sets(material.train, len(material.label_set.classes), LEAST_SHOWN)
     # Of a facade in two resolutions one counts: with both it would be chosen twice as often.
     sets = data.usual_sets(sets[material.distinct], colored_classes(material.label_set))
-    export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path)
+    open_sky = None if start is None else start.build_open_sky(material.label_set)
+    export(averaged(trainer, material, options), trainer.parser, sets, card.to_json(), path, open_sky)
 
 
 def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: World) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LEAST_SKY_LIGHT, MOST_SKY_YELLOW = -0.1, 0.08  # of what gives the sky its color, of pictures in -1..1
+CLEAR = -0.3, 0.2  # the same of what may be between it and walls: clouds, haze
 SLIVER_PX = 2  # what is up to twice as wide as this is no gap in a sky, and no sky
 STEP_PX, STEPS = 2, 3  # how far sky goes on from where it is seen from above, under eaves
 

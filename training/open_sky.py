@@ -22,10 +22,11 @@ from facadegen.errors import TrainingError, UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command, losses, skies
 from training.data import fingerprint, mix_seeds, read_pairs
-from training.distributed import World, average_gradients, joined
+from training.distributed import World, average_gradients, joined, share_buffers
 from training.export import export, require_writable, source_commit
 from training.loop import Schedule
 from training.networks.discriminators import PatchDiscriminator
+from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
 from training.pretrained import PretrainedWeights, read_weights
 from training.resumable import Run
@@ -67,12 +68,12 @@ class Teaching:
     def __init__(
         self,
         network: OpenSky,
-        photos: Sequence[skies.Skies],
+        samples: Sequence[skies.Skies],
         options: Options,
         device: torch.device,
         world: World,
     ) -> None:
-        self.photos, self.options, self.device, self.world = photos, options, device, world
+        self.samples, self.options, self.device, self.world = samples, options, device, world
         self.steps, self.done, self.seconds = options.steps, 0, 0.0
         self.network = network.train().to(device)
         channels = 2 + len(network.one_hot)  # sky, classes, and what is known
@@ -97,7 +98,9 @@ class Teaching:
             optimizer.param_groups[0]["lr"] = rate * self.schedule.factor(self.done)
         share = self.options.batch_size // self.world.size
         first = self.done * self.options.batch_size + self.world.rank * share
-        drawn = [skies.draw(self.photos, self.options.seed, number) for number in range(first, first + share)]
+        drawn = [
+            skies.draw(self.samples, self.options.seed, number) for number in range(first, first + share)
+        ]
         classes, sky, known = (torch.stack(each).to(self.device) for each in zip(*drawn, strict=True))
         matters = (known & (classes == self.network.wall))[:, None].float()
         true = sky[:, None].float()
@@ -107,8 +110,10 @@ class Teaching:
         shown, made = (
             2 * F.avg_pool2d(each * matters, OpenSky.cell_px) - 1 for each in (true, logits.sigmoid())
         )
+        for_network, for_discriminators = self.optimizers
         self._learn(
             self.discriminators,
+            for_discriminators,
             self._judged(
                 lambda judge: losses.hinge_discriminator(
                     judge(shown, condition), judge(made.detach(), condition)
@@ -118,9 +123,11 @@ class Teaching:
         truth = F.binary_cross_entropy_with_logits(logits, true, reduction="none")
         self._learn(
             self.network,
+            for_network,
             TRUTH_WEIGHT * (truth * matters).sum() / matters.sum().clamp(min=1)
             + self._judged(lambda judge: losses.hinge_generator(judge(made, condition))),
         )
+        share_buffers(self.network, self.world)  # of BatchNorms, which saw a share alone
         self.average.update_parameters(self.network)
         self.done += 1
         self.seconds += time.perf_counter() - since
@@ -128,8 +135,7 @@ class Teaching:
     def _judged(self, loss: Callable[[nn.Module], Tensor]) -> Tensor:
         return torch.stack([loss(judge) for judge in self.discriminators]).sum()
 
-    def _learn(self, network: nn.Module, loss: Tensor) -> None:
-        optimizer = self.optimizers[network is self.discriminators]
+    def _learn(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(network, self.world)
@@ -202,27 +208,33 @@ def open_sky(
     chosen = choose_device(device)
     card = read_card(weights)
     start = read_weights(weights, card)
-    torch.manual_seed(seed)
     generator = start.build_folded(card.label_set, weights)
+    torch.manual_seed(seed)  # what networks begin with is the same in all processes, and the next time
     network = OpenSky.of(card.label_set.classes)
-    if network is None:
+    if network is None or Neighbors.of(card.label_set.classes, card.native_size_px, card.stride) is None:
         has = ", ".join(card.label_set.classes)
-        raise UsageError(f"sky is told from the class 'facade' to be 'background'; the weights have {has}")
+        problem = f"tells sky from the class 'facade' to be 'background'; the weights have {has}"
+        raise UsageError(problem, weights)
     with joined(chosen) as world:
         if batch_size % world.size:
             raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
         console = Console(stderr=True, markup=False, quiet=not world.leads)
         with Stages(console) as stages:
             pairs = read_pairs(data, "train", card.label_set, stages.start("reading pairs"))
+            shape = asdict(options) | {
+                "pairs": fingerprint(pairs),
+                "classes": list(card.label_set.classes),
+                "native_size_px": card.native_size_px,
+            }
             on_seen = stages.start("looking for sky")
-            photos = skies.photographed_in(pairs, network, card.native_size_px, on_seen)
-        if not photos:
-            raise TrainingError("no pair that shows which of its walls are sky", data[0])
+            samples = skies.photographed_in(pairs, network, card.native_size_px, on_seen)
+        del pairs  # as large as their photos are
+        if not samples:
+            raise TrainingError("no pair in its train split shows which of its walls are sky", data[0])
         if world.leads:
             require_writable(out)
             checkpoint.make_folder(folder)
-        teaching = Teaching(network, photos, options, chosen, world)
-        shape = asdict(options) | {"pairs": fingerprint(pairs)}
+        teaching = Teaching(network, samples, options, chosen, world)
         run = Run(teaching, folder, checkpoint.OPEN_SKY, shape, [source_commit()])
         run.resume()
         if not run.learn(console, checkpoint_every):
@@ -252,10 +264,12 @@ def write_weights(
     assert isinstance(network, OpenSky)
     told = {
         **asdict(teaching.options),
-        "pairs": len(teaching.photos),
+        "pairs": len(teaching.samples),
         "data": [folder.name for folder in data],
         "minutes": round(teaching.seconds / 60),
         "device": teaching.device.type,
+        "precision": "fp32",
+        "torch": torch.__version__,
         "commits": run.commits,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }

@@ -36,6 +36,10 @@ class Pretrained:
         """
         raise NotImplementedError
 
+    def build_open_sky(self, label_set: LabelSet) -> OpenSky | None:
+        """What tells sky from walls, for use; None where there is none."""
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class PretrainedWeights(Pretrained):
@@ -79,7 +83,6 @@ class PretrainedWeights(Pretrained):
         return parser.eval()
 
     def build_open_sky(self, label_set: LabelSet) -> OpenSky | None:
-        """What tells sky from walls, for use; None where there is none."""
         network = OpenSky.of(label_set.classes) if self.open_sky else None
         if network is not None:
             network.load_state_dict(self.open_sky)

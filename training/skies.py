@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from training.data import Pair, mix_seeds
-from training.masks import below_clear, gaussian, in_sky_colors, median, reduced, times_native
+from training.masks import CLEAR, below_clear, blurred, in_sky_colors, median, reduced, times_native
 from training.networks.open_sky import OpenSky
 from training.networks.resize import nearest
 
@@ -17,8 +17,7 @@ ENOUGH_PX = 30  # of sky above the walls, or at their top, that tell its color
 TOP_PX = 8  # where nothing is above: of walls, what may be such sky, ...
 TOP_LIGHT, TOP_CONTRAST = 0.1, 0.3  # ... if it is so light, and so unlike the walls
 MOST_UNLIKE = 0.35  # of all that is sky from its color
-LEAST_LIGHT, MOST_YELLOW = -0.2, 0.12  # of all that is sky
-LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW = -0.3, 0.2  # of what may be above it
+OF_SKY = -0.2, 0.12  # how light it is at least, and how yellow at most
 LITTLE = 0.003  # of a picture, or it has none
 LEAST_CONTRAST, LOWEST = 0.3, 0.55  # with less between sky and walls, or further down, it is doubtful
 
@@ -36,39 +35,42 @@ class Skies(NamedTuple):
 
 
 def photographed(pair: Pair, wall: int, surroundings: int, native_size_px: int) -> Skies | None:
-    """The sky in walls of a pair; None where it cannot be told from them.
+    """The sky in walls of a pair; None where it cannot be told from them, or there are no walls.
 
     wall, surroundings: ids of classes. Sky has the color of what is above the walls, or else of what is light
-    at their top, and only sky above it.
+    at their top, and only sky above it, as far as the photo shows.
     """
     photo = pair.photo[None].float() / 127.5 - 1
     walls, around = ((pair.classes == each)[None, None].float() for each in (wall, surroundings))
     valid = pair.valid[None, None].float()
     seen, walls, around, valid = reduced(times_native(photo, native_size_px), photo, walls, around, valid)
-    above, walls = around.cummin(2).values * valid, walls * valid
-    smooth = gaussian(seen, SMOOTH_PX)
+    walls = walls * valid
+    if not walls.any():
+        return None
+    # Wedges are mostly at the upper corners, and what is below them may well be sky.
+    above = torch.maximum(around, 1 - valid).cummin(2).values
+    smooth = blurred(seen, valid, SMOOTH_PX)
     color_of_walls = median(smooth, walls)
     off_walls = (smooth - color_of_walls).abs().mean(1, keepdim=True)
-    telling = above * in_sky_colors(smooth)
+    telling = above * valid * in_sky_colors(smooth)
     if telling.sum() <= ENOUGH_PX:
         telling = walls * in_sky_colors(smooth, TOP_LIGHT) * (off_walls > TOP_CONTRAST)
         telling[:, :, TOP_PX:] = 0
+    none = Skies(pair.classes, torch.zeros_like(walls[0, 0]).bool(), valid[0, 0] > 0)
     if telling.sum() <= ENOUGH_PX:
-        return Skies(pair.classes, torch.zeros_like(walls[0, 0]).bool(), valid[0, 0] > 0)
+        # With much above that has not the colors of a sky, it may be one of others.
+        return none if (above * valid).mean() <= LITTLE else None
     color = median(smooth, telling)
     off = (smooth - color).abs().mean(1, keepdim=True)
     like_sky = (off < off_walls) & (off < MOST_UNLIKE)
-    sky = below_clear(
-        walls * like_sky * in_sky_colors(seen, LEAST_LIGHT, MOST_YELLOW),
-        walls,
-        above * in_sky_colors(seen, LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW),
-        above,
-    )
-    if sky.mean() > LITTLE:
-        contrast = (median(seen, sky) - median(seen, walls * (1 - sky))).abs().mean()
-        if contrast < LEAST_CONTRAST or sky[:, :, int(LOWEST * sky.shape[2]) :].any():
-            return None
-    return Skies(pair.classes, sky[0, 0] > 0, valid[0, 0] > 0)
+    clear = torch.maximum(in_sky_colors(seen, *CLEAR), 1 - valid)
+    sky = below_clear(walls * like_sky * in_sky_colors(seen, *OF_SKY), walls, above * clear, above)
+    if sky.mean() <= LITTLE:
+        return none
+    contrast = (median(seen, sky) - median(seen, walls * (1 - sky))).abs().mean()
+    if contrast < LEAST_CONTRAST or sky[:, :, int(LOWEST * sky.shape[2]) :].any():
+        return None
+    return none._replace(sky=sky[0, 0] > 0)
 
 
 def photographed_in(

@@ -35,7 +35,7 @@ class PatchDiscriminator(nn.Module):
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, pictures: Tensor, condition: Tensor) -> Tensor:
-        """Logits (N, 1, h, w) of pictures (N, 3, H, W) and their condition (N, C, H, W)."""
+        """Logits (N, 1, h, w) of pictures or masks (N, P, H, W) and their condition (N, C, H, W)."""
         return self.blocks(torch.cat([pictures, condition], dim=1))
 
 

@@ -19,7 +19,7 @@ DROPOUT = 0.1  # of the coarsest stage, while it learns
 
 
 class OpenSky(nn.Module):
-    """Tells sky from walls; 0.6 M parameters, 0.04 GMACs a map of any size.
+    """Tells sky from walls; 0.6 M parameters, 0.06 GMACs a map of any size.
 
     It looks at maps squeezed to a small square: where sky is follows from the whole of them.
     """
@@ -81,4 +81,5 @@ class OpenSky(nn.Module):
         # The first row that is not open, of each column; one more row, for all may be.
         first = F.pad(is_open.to(torch.uint8), [0, 0, 0, 1]).argmin(1, keepdim=True)
         rows = torch.arange(classes.size(1), device=classes.device).view(1, -1, 1)
+        # Not by "<", which not every torch has for two tensors of a weights file.
         return classes.masked_fill(sky & ~(rows >= first), self.surroundings)

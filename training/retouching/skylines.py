@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.masks import (
+    CLEAR,
     SLIVER_PX,
     below_clear,
     blurred,
@@ -37,7 +38,6 @@ STRIP_WEIGHT = 20.0  # of sky in walls, beside all that is to stay as it is
 # sure; walls count as no warmer than WARMEST.
 LEAST_CYAN, SURELY_CYAN, WARMEST = 0.05, 0.18, -0.1
 DARKEST = -0.2  # of what is darker than this and than walls, nothing is sky
-LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW = -0.3, 0.2  # of what may be in between: clouds, haze
 WITHIN_PX = 6  # how far it reaches from where it is sure
 # Standard deviations: of the color of such sky, of the sky's above, and of that once it is carried down.
 COLOR_PX, SKY_PX, SPREAD_PX = 5, 4, 8
@@ -89,7 +89,7 @@ def find_skyline(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     light = seen.mean(1, keepdim=True)
 
     like_sky = walls * (excess > LEAST_CYAN) * (light > median(light, walls).clamp(max=DARKEST))
-    clear = above * in_sky_colors(seen, LEAST_CLEAR_LIGHT, MOST_CLEAR_YELLOW)
+    clear = above * in_sky_colors(seen, *CLEAR)
     sky = below_clear(like_sky, walls, clear, above)
     sure = sky * (excess > SURELY_CYAN)
     sky = sky * grown(sure, WITHIN_PX)
