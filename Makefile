@@ -4,7 +4,7 @@
 # make bench   the benchmark, a quarter of an hour; ONLY=net for one section
 # make soak    the torture tests, a quarter of an hour; SOAK_SCALE=0.1 for less
 # make weights the shipped weights anew, from DATA=data into runs/weights/: half an hour on a GPU and
-#              an hour and a half on two cores
+#              an hour and a quarter on two cores
 # make clean   removes the virtual environment and what tools left
 #
 # make test PYTHON=python3.13    another Python (3.11 to 3.13)
@@ -60,7 +60,7 @@ $(RUNS)/fourth.pt: $(RUNS)/third.pt
 
 $(RUNS)/facades.pt: $(RUNS)/fourth.pt
 	$(BIN)/python -m training.refine --data $(DATA)/facades --data $(DATA)/cmp_base --weights $< --out $@ \
-	    --run-dir $(RUNS)/refined --steps $(or $(STEPS),640)
+	    --run-dir $(RUNS)/refined --steps $(or $(STEPS),480)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -114,14 +114,14 @@ def refine(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())],
     out: Path,
     run_dir: Path | None = None,
-    steps: int = 640,
+    steps: int = 480,
     batch_size: int = 8,
     rate: float = 4e-4,
     seed: int = 0,
     device: str = "auto",
     checkpoint_every: int = 50,
 ) -> int:
-    """Have a generator learn from its own pictures, without photos, in an hour and a quarter.
+    """Have a generator learn from its own pictures, without photos, in an hour.
 
     It learns to leave slanted strokes out of balconies and lintels, foliage and stains out of blank walls, to
     have even skies above neighbors' rooflines, the same sky among roofs, which label maps call wall, and to
