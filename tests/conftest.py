@@ -54,3 +54,18 @@ def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_pairs(folder / "train", 6, seed=1)
     save_pairs(folder / "val", 2, seed=2)
     return folder
+
+
+@pytest.fixture(scope="session")
+def projected_weights(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a run of one step, of the recipe `projected`; beside them its folder, without suffix."""
+    from training import export, fit
+
+    out = tmp_path_factory.mktemp("projected") / "projected.pt"
+    options = ["--data", str(pairs_folder), "--out", str(out), "--run-dir", str(out.with_suffix(""))]
+    sizes = ["--steps", "1", "--batch-size", "1", "--size-px", "64", "--device", "cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        # Without a fresh process that tries the weights: those of `training.fit`'s tests had it.
+        patch.setattr(export, "_check_parity", lambda module, path, card: None)
+        assert fit.main(options + sizes) == 0
+    return out

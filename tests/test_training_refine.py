@@ -17,7 +17,7 @@ from torch import Tensor
 from facadegen import generator, labels
 from facadegen.palettes import FACADES
 from facadegen.torchscript import quiet
-from training import command, export, fit, refine
+from training import command, export, refine
 from training.retouching import parts
 from training.retouching.lesson import RETOUCHES
 
@@ -47,15 +47,6 @@ def large_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def weights(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights of a run of one step."""
-    out = tmp_path_factory.mktemp("weights") / "projected.pt"
-    options = {"data": pairs_folder, "out": out, "run-dir": out.with_suffix(""), "steps": 1}
-    assert fit.main(words(options | {"batch-size": 1, "size-px": NATIVE_PX, "device": "cpu"})) == 0
-    return out
-
-
 def words(options: dict[str, Any]) -> list[str]:
     return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
@@ -72,15 +63,15 @@ def state(path: Path) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def refined(weights: Path, large_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def refined(projected_weights: Path, large_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a run that was not stopped."""
     out = tmp_path_factory.mktemp("refined") / "out.pt"
-    assert refine.main(arguments(weights, large_pairs, out)) == 0
+    assert refine.main(arguments(projected_weights, large_pairs, out)) == 0
     return out
 
 
-def test_weights_come_out_that_differ_in_the_generator_alone(weights: Path, refined: Path) -> None:
-    was, now = state(weights), state(refined)
+def test_weights_come_out_that_differ_in_the_generator_alone(projected_weights: Path, refined: Path) -> None:
+    was, now = state(projected_weights), state(refined)
     changed = {name for name in was if not torch.equal(was[name], now[name])}
     assert changed and all(name.startswith("network.") for name in changed)
     training = generator.load(refined, device="cpu").card.training
@@ -89,7 +80,7 @@ def test_weights_come_out_that_differ_in_the_generator_alone(weights: Path, refi
 
 
 def test_a_stopped_run_goes_on_exactly(
-    weights: Path,
+    projected_weights: Path,
     large_pairs: Path,
     refined: Path,
     tmp_path: Path,
@@ -102,9 +93,9 @@ def test_a_stopped_run_goes_on_exactly(
     asked.set()
     with monkeypatch.context() as patch:
         patch.setattr(command, "stop_on_signals", lambda: nullcontext(asked))
-        assert refine.main(arguments(weights, large_pairs, stopped)) == 130
+        assert refine.main(arguments(projected_weights, large_pairs, stopped)) == 130
     assert not stopped.exists()
-    assert refine.main(arguments(weights, large_pairs, stopped)) == 0
+    assert refine.main(arguments(projected_weights, large_pairs, stopped)) == 0
     found = state(stopped)
     assert all(torch.equal(value, found[name]) for name, value in state(refined).items())
     told = capsys.readouterr().err
@@ -114,16 +105,20 @@ def test_a_stopped_run_goes_on_exactly(
 
 
 def test_a_run_is_not_gone_on_with_in_another_way(
-    weights: Path, large_pairs: Path, refined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    projected_weights: Path,
+    large_pairs: Path,
+    refined: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert refine.main(arguments(weights, large_pairs, refined, seed=1)) == 1
+    assert refine.main(arguments(projected_weights, large_pairs, refined, seed=1)) == 1
     assert "another seed" in capsys.readouterr().err
     others = shutil.copytree(large_pairs, tmp_path / "others")
     for label_map in (others / "train").glob("*.png"):
         with Image.open(label_map) as picture:
             turned = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         turned.save(label_map)
-    assert refine.main(arguments(weights, others, refined)) == 1
+    assert refine.main(arguments(projected_weights, others, refined)) == 1
     assert "another label_maps" in capsys.readouterr().err
 
 
@@ -137,7 +132,7 @@ def test_a_run_is_not_gone_on_with_in_another_way(
     ],
 )
 def test_what_cannot_work_is_told_in_one_line(
-    weights: Path,
+    projected_weights: Path,
     large_pairs: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -145,14 +140,14 @@ def test_what_cannot_work_is_told_in_one_line(
     problem: str,
 ) -> None:
     capsys.readouterr()
-    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt", **options)) == 2
+    assert refine.main(arguments(projected_weights, large_pairs, tmp_path / "out.pt", **options)) == 2
     told = capsys.readouterr().err
     assert problem in told and told.count("\n") == 1
     assert not (tmp_path / "out.pt").exists()
 
 
 def test_weights_that_could_not_be_written_are_told_before_training(
-    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    projected_weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
     for out, problem in (
@@ -160,7 +155,7 @@ def test_weights_that_could_not_be_written_are_told_before_training(
         (tmp_path / "file" / "out.pt", "cannot be written"),
         (tmp_path / ("a" * 300), "cannot be written"),
     ):
-        refused = arguments(weights, large_pairs, out, **{"run-dir": tmp_path / "run"})
+        refused = arguments(projected_weights, large_pairs, out, **{"run-dir": tmp_path / "run"})
         assert refine.main(refused) == 2
         told = capsys.readouterr().err
         assert problem in told and told.count("\n") == 1
@@ -176,34 +171,34 @@ def test_networks_of_another_kind_are_told_in_one_line(
 
 
 def test_a_checkpoint_is_no_weights_file(
-    weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    projected_weights: Path, large_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved = shutil.copy(weights.with_suffix("") / "checkpoint.pt", tmp_path / "run.pt")
+    saved = shutil.copy(projected_weights.with_suffix("") / "checkpoint.pt", tmp_path / "run.pt")
     capsys.readouterr()
     assert refine.main(arguments(Path(saved), large_pairs, tmp_path / "out.pt")) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_label_maps_without_walls_are_told_in_one_line(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    projected_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "train").mkdir()
     for suffix in (".png", ".jpg"):
         Image.new("RGB", (64, 64), FACADES.palettes[0].colors[0]).save(tmp_path / "train" / f"1{suffix}")
     capsys.readouterr()
-    assert refine.main(arguments(weights, tmp_path, tmp_path / "out.pt")) == 1
+    assert refine.main(arguments(projected_weights, tmp_path, tmp_path / "out.pt")) == 1
     told = capsys.readouterr().err
     assert f"{tmp_path}: no label maps with facade in its train split" in told and told.count("\n") == 1
 
 
 def test_weights_without_walls_are_told_in_one_line(
-    weights: Path,
+    projected_weights: Path,
     large_pairs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(parts, "WALL_CLASS", "plaster")  # as label sets of one's own may have it
-    assert refine.main(arguments(weights, large_pairs, tmp_path / "out.pt")) == 2
+    assert refine.main(arguments(projected_weights, large_pairs, tmp_path / "out.pt")) == 2
     told = capsys.readouterr().err
     assert "want the class 'plaster'" in told and told.count("\n") == 1
