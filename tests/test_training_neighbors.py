@@ -247,4 +247,5 @@ def test_small_maps_and_those_without_surroundings_stay_as_they_are() -> None:
     colors = torch.rand(1, CLASS_COUNT, 3)
     for classes in (class_map()[:, ::4, ::4], torch.full_like(class_map(), WALL)):
         told, shown = generator().prepare(classes, colors)
-        assert torch.equal(told, classes) and torch.equal(shown[:, :CLASS_COUNT], colors)
+        assert told is classes and torch.equal(shown[:, :CLASS_COUNT], colors)
+        assert shown.shape[1] == CLASS_COUNT + 1
