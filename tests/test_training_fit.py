@@ -179,7 +179,7 @@ def test_other_classes_are_no_start_and_no_way_to_go_on(
     (folder / "palette.json").write_text(json.dumps(turned))
     assert run_fit(arguments(folder, finished)) == 1
     assert "holds a run with another data, classes" in capsys.readouterr().err
-    start = finished.with_suffix("") / fit.CHECKPOINT_NAME
+    start = finished.with_suffix("") / checkpoint.NAME
     assert run_fit(arguments(folder, tmp_path / "on.pt", start_from=start)) == 1
     assert "has the classes background, facade, window" in capsys.readouterr().err
 
@@ -276,7 +276,7 @@ def test_a_run_starts_from_the_checkpoint_of_another(
     finished: Path, pairs_folder: Path, tmp_path: Path
 ) -> None:
     """With its discriminators, which know the generator: both learn from the first step on."""
-    start = finished.with_suffix("") / fit.CHECKPOINT_NAME
+    start = finished.with_suffix("") / checkpoint.NAME
     out = tmp_path / "on.pt"
     assert run_fit(arguments(pairs_folder, out, start_from=start, steps=2, batch_size=1, seed=5)) == 0
     metrics = read_metrics(out.with_suffix(""))
@@ -285,7 +285,7 @@ def test_a_run_starts_from_the_checkpoint_of_another(
     card = generator.load(out, device="cpu", precision="fp32").card
     assert card.training["start_from"]["steps"] == 3 and card.training["batch_size"] == 1
     assert card.training["steps"] == 2
-    paths = (start, out.with_suffix("") / fit.CHECKPOINT_NAME)
+    paths = (start, out.with_suffix("") / checkpoint.NAME)
     begun, ended = (torch.load(path, weights_only=True)["trainer"] for path in paths)
     for name, key in (
         ("average", "module.head.weight"),
@@ -313,7 +313,7 @@ def test_the_generators_rate_may_be_chosen(
 def test_a_checkpoint_of_another_recipe_is_no_start(
     finished: Path, pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start = finished.with_suffix("") / fit.CHECKPOINT_NAME
+    start = finished.with_suffix("") / checkpoint.NAME
     out = tmp_path / "w.pt"
     options = {"start_from": start, "recipe": "pix2pix", "size_px": 256, "batch_size": 1}
     assert run_fit(arguments(pairs_folder, out, **options)) == 1

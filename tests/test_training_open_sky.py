@@ -1,20 +1,18 @@
 """Sky among roofs: photos show where it is, a network learns to tell it, and generators are told."""
 
-import threading
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from of_weights import arguments, asked_to_stop, state, words
 from PIL import Image
 from torch import Tensor, nn
 
 from facadegen import generator, labels
 from facadegen.palettes import FACADES
-from facadegen.torchscript import quiet
-from training import command, export, fit, open_sky, refine, skies
+from training import export, fit, open_sky, refine, skies
 from training.data import Pair
 from training.distributed import World
 from training.networks.neighbors import Neighbors
@@ -232,21 +230,6 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def words(options: dict[str, Any]) -> list[str]:
-    return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-
-
-def arguments(weights: Path, data: Path, out: Path, **changes: Any) -> list[str]:
-    options = {"weights": weights, "data": data, "out": out, "run-dir": out.with_suffix("")}
-    return words(options | {"steps": 3, "batch-size": 2, "device": "cpu"} | changes)
-
-
-def state(path: Path) -> dict[str, Tensor]:
-    with quiet():
-        found: dict[str, Tensor] = torch.jit.load(path).state_dict()
-    return found
-
-
 @pytest.fixture(scope="module")
 def told(projected_weights: Path, houses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a run that was not stopped, tried in a fresh process."""
@@ -270,7 +253,7 @@ def test_refinements_keep_what_tells_sky(
 ) -> None:
     monkeypatch.setattr(export, "_check_parity", lambda module, path, card: None)
     out = tmp_path / "refined.pt"
-    assert refine.main(arguments(told, houses, out, steps=1, **{"batch-size": 1})) == 0
+    assert refine.main(arguments(told, houses, out, steps=1)) == 0
     was, now = state(told), state(out)
     assert all(torch.equal(now[name], value) for name, value in was.items() if name.startswith("open_sky."))
 
@@ -292,10 +275,7 @@ def test_a_stopped_run_goes_on_exactly(
     monkeypatch.setattr(export, "_check_parity", lambda module, path, card: None)
     stopped = tmp_path / "stopped.pt"
     torch.manual_seed(12345)  # as another process is elsewhere
-    asked = threading.Event()
-    asked.set()
-    with monkeypatch.context() as patch:
-        patch.setattr(command, "stop_on_signals", lambda: nullcontext(asked))
+    with asked_to_stop():
         assert open_sky.main(arguments(projected_weights, houses, stopped)) == 130
     assert not stopped.exists()
     assert open_sky.main(arguments(projected_weights, houses, stopped)) == 0

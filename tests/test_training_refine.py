@@ -2,26 +2,21 @@
 
 import re
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from of_weights import arguments, asked_to_stop, state
 from PIL import Image
-from torch import Tensor
 
 from facadegen import generator, labels
 from facadegen.palettes import FACADES
-from facadegen.torchscript import quiet
-from training import command, export, refine
+from training import export, refine
 from training.retouching import parts
 from training.retouching.lesson import RETOUCHES
-
-NATIVE_PX = 64
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,21 +42,6 @@ def large_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def words(options: dict[str, Any]) -> list[str]:
-    return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-
-
-def arguments(weights: Path, data: Path, out: Path, **changes: Any) -> list[str]:
-    options = {"weights": weights, "data": data, "out": out, "run-dir": out.with_suffix("")}
-    return words(options | {"steps": 3, "batch-size": 1, "device": "cpu"} | changes)
-
-
-def state(path: Path) -> dict[str, Tensor]:
-    with quiet():
-        found: dict[str, Tensor] = torch.jit.load(path).state_dict()
-    return found
-
-
 @pytest.fixture(scope="module")
 def refined(projected_weights: Path, large_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a run that was not stopped."""
@@ -84,15 +64,11 @@ def test_a_stopped_run_goes_on_exactly(
     large_pairs: Path,
     refined: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     stopped = tmp_path / "stopped[v2].pt"  # nor are paths markup of rich's
     torch.manual_seed(12345)  # as another process is elsewhere
-    asked = threading.Event()
-    asked.set()
-    with monkeypatch.context() as patch:
-        patch.setattr(command, "stop_on_signals", lambda: nullcontext(asked))
+    with asked_to_stop():
         assert refine.main(arguments(projected_weights, large_pairs, stopped)) == 130
     assert not stopped.exists()
     assert refine.main(arguments(projected_weights, large_pairs, stopped)) == 0

@@ -8,6 +8,7 @@ import torch
 
 from facadegen.errors import TrainingError
 
+NAME = "checkpoint.pt"  # in a run's folder
 FORMAT = 7
 # The commands that make checkpoints.
 FIT, OPEN_SKY, REFINE = "training.fit", "training.open_sky", "training.refine"

@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from facadegen.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class World:
@@ -21,6 +23,16 @@ class World:
     def leads(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
+
+    def share(self, batch_size: int) -> int:
+        """How much of a batch each process works on.
+
+        Raises:
+            TrainingError: it cannot be shared evenly.
+        """
+        if batch_size % self.size:
+            raise TrainingError(f"--batch-size {batch_size} cannot be shared by {self.size} processes")
+        return batch_size // self.size
 
 
 def local_world_size() -> int:

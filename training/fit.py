@@ -30,7 +30,6 @@ from training.options import FitOptions
 from training.pretrained import Pretrained, of_recipe, read_pretrained
 from training.recipes import RECIPES, Settings, colored_classes
 
-CHECKPOINT_NAME = "checkpoint.pt"
 OPTIONS_NAME = "options.json"
 # BatchNorm statistics of an averaged generator that has not settled on any come from this many batches.
 STATISTICS_BATCHES = 40
@@ -192,8 +191,7 @@ def train(options: FitOptions, device: torch.device, world: World, dry_run: bool
     console.print(
         f"{options.recipe}: {pairs}, {options.steps} steps of {options.batch_size}, {device}, {precision}"
     )
-    if options.batch_size % world.size:
-        raise TrainingError(f"--batch-size {options.batch_size} cannot be shared by {world.size} processes")
+    world.share(options.batch_size)  # or it is refused here
     start = None if options.start_from is None else read_pretrained(options.start_from, material.label_set)
     if dry_run:
         return 0
@@ -360,7 +358,7 @@ def resume(trainer: loop.Trainer, options: FitOptions, origin: Origin, world: Wo
         TrainingError: the checkpoint is of a run with other options, data or networks, or the folder cannot
             be written.
     """
-    state = checkpoint.load(options.run / CHECKPOINT_NAME, checkpoint.FIT)
+    state = checkpoint.load(options.run / checkpoint.NAME, checkpoint.FIT)
     if state is not None:
         shape = origin.shape(options, state["trainer"]["done"])
         checkpoint.require_same(state["options"], shape, options.run)
@@ -396,7 +394,7 @@ def save(trainer: loop.Trainer, options: FitOptions, origin: Origin) -> None:
         "precisions": origin.precisions,
         "trainer": trainer.state(),
     }
-    checkpoint.save(options.run / CHECKPOINT_NAME, state, checkpoint.FIT)
+    checkpoint.save(options.run / checkpoint.NAME, state, checkpoint.FIT)
 
 
 def training_precision(name: str, device: torch.device) -> str:

@@ -23,7 +23,7 @@ from facadegen.weights import Card, read_card
 from training import checkpoint, command, losses, skies
 from training.data import fingerprint, mix_seeds, read_pairs
 from training.distributed import World, average_gradients, joined, share_buffers
-from training.export import export, require_writable, source_commit
+from training.export import export, source_commit
 from training.loop import Schedule
 from training.networks.discriminators import PatchDiscriminator
 from training.networks.neighbors import Neighbors
@@ -96,7 +96,7 @@ class Teaching:
         torch.manual_seed(mix_seeds(self.options.seed, 9, self.done, self.world.rank))
         for optimizer, rate in zip(self.optimizers, (GENERATOR_RATE, DISCRIMINATOR_RATE), strict=True):
             optimizer.param_groups[0]["lr"] = rate * self.schedule.factor(self.done)
-        share = self.options.batch_size // self.world.size
+        share = self.world.share(self.options.batch_size)
         first = self.done * self.options.batch_size + self.world.rank * share
         drawn = [
             skies.draw(self.samples, self.options.seed, number) for number in range(first, first + share)
@@ -216,8 +216,7 @@ def open_sky(
         problem = f"tells sky from the class 'facade' to be 'background'; the weights have {has}"
         raise UsageError(problem, weights)
     with joined(chosen) as world:
-        if batch_size % world.size:
-            raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
+        world.share(batch_size)  # or it is refused here
         console = Console(stderr=True, markup=False, quiet=not world.leads)
         with Stages(console) as stages:
             pairs = read_pairs(data, "train", card.label_set, stages.start("reading pairs"))
@@ -231,14 +230,9 @@ def open_sky(
         del pairs  # as large as their photos are
         if not samples:
             raise TrainingError("no pair in its train split shows which of its walls are sky", data[0])
-        if world.leads:
-            require_writable(out)
-            checkpoint.make_folder(folder)
         teaching = Teaching(network, samples, options, chosen, world)
         run = Run(teaching, folder, checkpoint.OPEN_SKY, shape, [source_commit()])
-        run.resume()
-        if not run.learn(console, checkpoint_every):
-            console.print(f"stopped after {teaching.done} steps; the same command goes on from there")
+        if not run.complete(console, out, checkpoint_every):
             return command.INTERRUPTED
         if world.leads:
             write_weights(run, teaching, generator, card, start, out, data)
@@ -266,12 +260,7 @@ def write_weights(
         **asdict(teaching.options),
         "pairs": len(teaching.samples),
         "data": [folder.name for folder in data],
-        "minutes": round(teaching.seconds / 60),
-        "device": teaching.device.type,
-        "precision": "fp32",
-        "torch": torch.__version__,
-        "commits": run.commits,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        **run.told(),
     }
     training = card.training | {"open_sky": told}
     export(

@@ -16,11 +16,11 @@ from rich.console import Console
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facadegen.device import choose_device
-from facadegen.errors import TrainingError, UsageError
+from facadegen.errors import UsageError
 from facadegen.weights import Card, read_card
 from training import checkpoint, command
 from training.distributed import World, average_gradients, joined
-from training.export import export, require_writable, source_commit
+from training.export import export, source_commit
 from training.loop import Schedule
 from training.networks.lean_unet import LeanUNet, folded
 from training.pretrained import PretrainedWeights, read_weights
@@ -79,7 +79,7 @@ class Refinement:
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.rate * self.schedule.factor(self.done)
         self.optimizer.zero_grad(set_to_none=True)
-        share = self.options.batch_size // self.world.size
+        share = self.world.share(self.options.batch_size)
         first = self.done * self.options.batch_size + self.world.rank * share
         for number in range(first, first + share):
             (self.lesson.loss(self.generator, self.before, number) / share).backward()
@@ -159,8 +159,7 @@ def refine(
     card = read_card(weights)
     start = read_weights(weights, card)
     with joined(chosen) as world:
-        if batch_size % world.size:
-            raise TrainingError(f"--batch-size {batch_size} cannot be shared by {world.size} processes")
+        world.share(batch_size)  # or it is refused here
         # Weights are scaled as random ones are: in all processes, and the next time, by the same.
         torch.manual_seed(seed)
         generator = start.build_generator(card.label_set, weights)
@@ -172,12 +171,7 @@ def refine(
         maps = fingerprint(lesson.maps.classes)
         shape = asdict(options) | {"label_maps": maps, "weights": start.sha256}
         run = Run(refinement, folder, checkpoint.REFINE, shape, [source_commit()])
-        if world.leads:
-            require_writable(out)
-            checkpoint.make_folder(folder)
-        run.resume()
-        if not run.learn(console, checkpoint_every):
-            console.print(f"stopped after {refinement.done} steps; the same command goes on from there")
+        if not run.complete(console, out, checkpoint_every):
             return command.INTERRUPTED
         if world.leads:
             write_weights(run, refinement, card, start, out, [folder.name for folder in data])
@@ -208,12 +202,7 @@ def write_weights(
         **asdict(refinement.options),
         "label_maps": len(refinement.lesson.maps.classes),
         "data": data,
-        "minutes": round(refinement.seconds / 60),
-        "device": refinement.device.type,
-        "precision": "fp32",
-        "torch": torch.__version__,
-        "commits": run.commits,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        **run.told(),
         "start_from": card.training | {"sha256": start.sha256},
     }
     export(
@@ -222,7 +211,7 @@ def write_weights(
         start.color_sets,
         replace(card, training=training, scores={}).to_json(),
         path,
-        start.build_open_sky(card.label_set),
+        refinement.lesson.parts.open_sky,
     )
 
 

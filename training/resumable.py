@@ -1,5 +1,6 @@
 """Runs that go on where they were stopped: anything that learns step by step, and its checkpoint."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,9 +10,8 @@ from rich.console import Console
 
 from training import checkpoint, command
 from training.distributed import World, agreed
+from training.export import require_writable
 from training.stages import Stages
-
-CHECKPOINT_NAME = "checkpoint.pt"
 
 
 class Learner(Protocol):
@@ -50,13 +50,41 @@ class Run:
     shape: dict[str, Any]
     commits: list[str]
 
+    def complete(self, console: Console, out: Path, checkpoint_every: int) -> bool:
+        """Go on from the checkpoint, if there is one, to the last step (True), or until asked to stop
+        (False). out: the weights file to come.
+
+        Raises:
+            OutputError: that cannot be written.
+            TrainingError: as `resume` and `learn`, or the folder cannot be made.
+        """
+        if self.learner.world.leads:
+            require_writable(out)
+            checkpoint.make_folder(self.folder)
+        self.resume()
+        completed = self.learn(console, checkpoint_every)
+        if not completed:
+            console.print(f"stopped after {self.learner.done} steps; the same command goes on from there")
+        return completed
+
+    def told(self) -> dict[str, Any]:
+        """What a card says of how it went."""
+        return {
+            "minutes": round(self.learner.seconds / 60),
+            "device": self.learner.device.type,
+            "precision": "fp32",
+            "torch": torch.__version__,
+            "commits": self.commits,
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        }
+
     def resume(self) -> None:
         """Restore the checkpoint, if there is one.
 
         Raises:
             TrainingError: it is of another command or shape, or cannot be read.
         """
-        state = checkpoint.load(self.folder / CHECKPOINT_NAME, self.made_by)
+        state = checkpoint.load(self.folder / checkpoint.NAME, self.made_by)
         if state is None:
             return
         checkpoint.require_same(state["options"], self.shape, self.folder)
@@ -70,7 +98,7 @@ class Run:
             TrainingError: as `checkpoint.save`.
         """
         state = {"options": self.shape, "commits": self.commits, "learner": self.learner.state()}
-        checkpoint.save(self.folder / CHECKPOINT_NAME, state, self.made_by)
+        checkpoint.save(self.folder / checkpoint.NAME, state, self.made_by)
 
     def learn(self, console: Console, checkpoint_every: int) -> bool:
         """Train until the last step (True) or until asked to stop (False); checkpoints now and then.
