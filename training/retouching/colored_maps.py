@@ -40,6 +40,14 @@ class ColoredMap(NamedTuple):
         drawn_as = None if self.drawn_as is None else self.drawn_as.flip(2)
         return self._replace(classes=self.classes.flip(2), drawn_as=drawn_as)
 
+    def enlarged(self, times: int) -> "ColoredMap":
+        """As large as that many of it side by side; noise stays."""
+        classes = self.classes.repeat_interleave(times, 1).repeat_interleave(times, 2)
+        drawn_as = self.drawn_as
+        if drawn_as is not None:
+            drawn_as = drawn_as.repeat_interleave(times, 1).repeat_interleave(times, 2)
+        return self._replace(classes=classes, drawn_as=drawn_as)
+
     def in_use(
         self, generator: nn.Module, neighbors: Neighbors | None, open_sky: OpenSky | None = None
     ) -> "ColoredMap":
