@@ -25,7 +25,9 @@ from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
 from training.networks.scripted import ScriptedGenerator
 
-MOST_MOVED = 0.02  # of a prepared map's pixels
+# How much of what a file makes may differ from what was exported. Rounding may tip where two processes add in
+# another order, and move a roofline by a row of what is seen from afar; more is another network.
+MOST_MOVED, MOST_LEVELS, MOST_ESTIMATED = 0.02, 1, 1e-2
 
 # Runs where neither `training` nor a class definition is at hand, as every user's process does.
 _RELOAD = """
@@ -130,6 +132,8 @@ def _save(
         temporary.replace(path)
     except OSError as error:
         raise TrainingError(f"weights cannot be written: {error.strerror}", path) from error
+    except TrainingError as error:  # of the check, which does not know the file's name to be
+        raise TrainingError(error.problem, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -168,14 +172,18 @@ def _check_parity(module: ScriptedGenerator, path: Path, card: dict[str, Any]) -
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise TrainingError(f"exported weights do not run in a fresh process: {reason}", path)
+            raise TrainingError(f"exported weights do not run in a fresh process: {reason}")
         told, its_picture, its_estimate = torch.load(received)
-    # Rounding may tip where two processes add in another order, and move a roofline by a row of what is seen
-    # from afar; more is another network.
-    off = int((its_picture.int() - picture.int()).abs().max())
     moved = float((told[0] != prepared[0]).float().mean())
-    if off > 1 or moved > MOST_MOVED or (its_estimate - estimated).abs().max() > 1e-2:
-        raise TrainingError(f"exported weights differ from the trained ones by up to {off} levels", path)
+    levels = int((its_picture.int() - picture.int()).abs().max())
+    estimated_off = float((its_estimate - estimated).abs().max())
+    for differs, most, what in (
+        (moved, MOST_MOVED, f"{moved:.1%} of prepared maps"),
+        (levels, MOST_LEVELS, f"pictures by up to {levels} levels of 255"),
+        (estimated_off, MOST_ESTIMATED, f"colors of photos by up to {255 * estimated_off:.0f} levels of 255"),
+    ):
+        if differs > most:
+            raise TrainingError(f"exported weights differ from the trained ones: {what}")
 
 
 def source_commit() -> str:
