@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.data import mix_seeds, spread
+from training.networks.glazing import Glazing
 from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
@@ -47,6 +48,11 @@ class ColoredMap(NamedTuple):
         if drawn_as is not None:
             drawn_as = drawn_as.repeat_interleave(times, 1).repeat_interleave(times, 2)
         return self._replace(classes=classes, drawn_as=drawn_as)
+
+    def glazed(self, glazing: Glazing) -> "ColoredMap":
+        """As exported generators draw it: with panes in large shops and doors."""
+        drawn_as = glazing(self.classes if self.drawn_as is None else self.drawn_as)
+        return self if drawn_as is None else self._replace(drawn_as=drawn_as)
 
     def in_use(
         self, generator: nn.Module, neighbors: Neighbors | None, open_sky: OpenSky | None = None

@@ -10,13 +10,14 @@ from torch.nn import functional as F
 from facadegen.errors import UsageError
 from facadegen.palettes import LabelSet
 from training.masks import times_native
+from training.networks.glazing import Glazing
 from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
 from training.recipes import colored_classes
 from training.retouching.colored_maps import ColoredMap
 
-WALL_CLASS, DOOR_CLASS = "facade", "door"
+WALL_CLASS = "facade"
 LARGE = 2  # times as large, rounded, as those that the generator was trained at, or more, are large ones
 STRAIGHT_CLASSES = (WALL_CLASS, "cornice", "pillar", "sill", "balcony", "molding")
 
@@ -25,16 +26,17 @@ STRAIGHT_CLASSES = (WALL_CLASS, "cornice", "pillar", "sill", "balcony", "molding
 class Parts:
     """What classes stand for, on the device to work on, and the size that the generator was trained at.
 
-    colored: (K,), 0 for the surroundings; wall: the id of walls; doors: (K,), 1 for doors; straight: (K,),
-    1 for what is built of straight lines; neighbors: tells neighbors' walls from other surroundings, in label
-    sets that have them; open_sky: tells sky from walls, where the generator's weights have that.
+    colored: (K,), 0 for the surroundings; wall: the id of walls; straight: (K,), 1 for what is built of
+    straight lines; glazing: draws large doors with panes, in label sets that have them; neighbors: tells
+    neighbors' walls from other surroundings, likewise; open_sky: tells sky from walls, where the generator's
+    weights have that.
     """
 
     colored: Tensor
     wall: int
-    doors: Tensor
     straight: Tensor
     native_size_px: int
+    glazing: Glazing | None
     neighbors: Neighbors | None
     open_sky: OpenSky | None = None
 
@@ -56,16 +58,13 @@ class Parts:
         except UsageError as error:
             has = ", ".join(label_set.classes)
             raise UsageError(f"refinements want the class {WALL_CLASS!r}; the weights have {has}") from error
-        doors, straight = (
-            torch.tensor([float(each.casefold() in names) for each in label_set.classes], device=device)
-            for names in ((DOOR_CLASS,), STRAIGHT_CLASSES)
-        )
+        straight = [each.casefold() in STRAIGHT_CLASSES for each in label_set.classes]
         return cls(
             colored_classes(label_set)[:, 0].to(device),
             wall,
-            doors,
-            straight,
+            torch.tensor(straight, dtype=torch.float32, device=device),
             native_size_px,
+            Glazing.of(label_set.classes),
             Neighbors.of(label_set.classes, native_size_px, LeanUNet.stride),
             open_sky.to(device) if open_sky is not None else None,
         )
@@ -82,10 +81,6 @@ class Parts:
     def is_drawn_as_wall(self, drawn: ColoredMap) -> Tensor:
         """1 for walls, those of neighbors, too, where they are told, (1, 1, H, W)."""
         return (self._shown(drawn) == self.wall)[:, None].float()
-
-    def is_door(self, drawn: ColoredMap) -> Tensor:
-        """1 for doors, (1, 1, H, W)."""
-        return self.doors[self._shown(drawn).long()][:, None]
 
     def is_straight(self, drawn: ColoredMap) -> Tensor:
         """1 for what is built of straight lines, (1, 1, H, W)."""
