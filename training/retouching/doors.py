@@ -27,4 +27,5 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
         return Retouched.as_is(picture)
     near = before(*drawn.enlarged(times).glazed(parts.glazing)).clamp(-1, 1)
     near = F.avg_pool2d(near, times)
-    return Retouched.by_pixel(picture.lerp(near, is_door), 1 + (DOOR_WEIGHT - 1) * is_door)
+    # Features count there, too: by pixels alone, panes and panels, elsewhere in each door, end as a board.
+    return Retouched(picture.lerp(near, is_door), 1 + (DOOR_WEIGHT - 1) * is_door, loose=is_door)
