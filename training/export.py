@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,14 @@ with torch.no_grad():
     made = module.prepare(*whole), module(*prepared, *place), module.estimate_colors(photo)
 torch.save(made, sys.argv[3])
 """
+
+
+class Made(NamedTuple):
+    """What a weights file makes: of whole maps, of those as pictures, uint8 (N, 3, H, W), and of photos."""
+
+    prepared: tuple[Tensor, Tensor]
+    picture: Tensor
+    estimated: Tensor
 
 
 def export(
@@ -164,7 +172,7 @@ def _check_parity(module: ScriptedGenerator, path: Path, card: dict[str, Any]) -
     place = stride, 0
     with torch.no_grad():
         prepared = module.prepare(*whole)
-        picture, estimated = module(*prepared, *place), module.estimate_colors(photo)
+        made = Made(prepared, module(*prepared, *place), module.estimate_colors(photo))
     with tempfile.TemporaryDirectory() as folder:
         sent, received = Path(folder, "inputs.pt"), Path(folder, "outputs.pt")
         torch.save([whole, prepared, place, photo], sent)
@@ -173,17 +181,23 @@ def _check_parity(module: ScriptedGenerator, path: Path, card: dict[str, Any]) -
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise TrainingError(f"exported weights do not run in a fresh process: {reason}")
-        told, its_picture, its_estimate = torch.load(received)
-    moved = float((told[0] != prepared[0]).float().mean())
-    levels = int((its_picture.int() - picture.int()).abs().max())
-    estimated_off = float((its_estimate - estimated).abs().max())
-    for differs, most, what in (
-        (moved, MOST_MOVED, f"{moved:.1%} of prepared maps"),
-        (levels, MOST_LEVELS, f"pictures by up to {levels} levels of 255"),
-        (estimated_off, MOST_ESTIMATED, f"colors of photos by up to {255 * estimated_off:.0f} levels of 255"),
-    ):
-        if differs > most:
-            raise TrainingError(f"exported weights differ from the trained ones: {what}")
+        what = differing(Made(*torch.load(received)), made)
+    if what:
+        raise TrainingError(f"exported weights differ from the trained ones: {what}")
+
+
+def differing(made: Made, expected: Made) -> str | None:
+    """What of that differs by more than rounding; None if nothing does."""
+    moved = float((made.prepared[0] != expected.prepared[0]).float().mean())
+    levels = int((made.picture.int() - expected.picture.int()).abs().max())
+    estimated = float((made.estimated - expected.estimated).abs().max())
+    if moved > MOST_MOVED:
+        return f"{moved:.1%} of prepared maps"
+    if levels > MOST_LEVELS:
+        return f"pictures by up to {levels} levels of 255"
+    if estimated > MOST_ESTIMATED:
+        return f"colors of photos by up to {255 * estimated:.0f} levels of 255"
+    return None
 
 
 def source_commit() -> str:
