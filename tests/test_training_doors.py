@@ -52,7 +52,7 @@ def test_doors_alone_are_those_of_a_larger_picture(native_size_px: int, times: i
     wanted, weight, loose = retouched_at(native_size_px, painter := Painter())
     assert painter.painted == [(times * SIDE_PX, times * SIDE_PX)]
     rest = torch.ones_like(weight).bool()
-    rest[PLACE[0], PLACE[1], PLACE[2], PLACE[3]] = False
+    rest[PLACE] = False
     left, right = wanted[PLACE].split(8, dim=3)
     above_panel = (torch.arange(DOOR_PX) < DOOR_PX - PANEL_PX // times)[:, None] & (times == 3)
     torch.testing.assert_close(right, (times / 10 + 0.2 * above_panel).expand_as(right))

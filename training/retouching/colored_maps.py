@@ -12,7 +12,7 @@ from training.networks.glazing import Glazing
 from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
-from training.networks.resize import sized
+from training.networks.resize import nearest, sized
 
 MOST_SIZE = 4.0  # longer sides of maps, of the size that the generator was trained at; most are smaller
 
@@ -43,11 +43,9 @@ class ColoredMap(NamedTuple):
 
     def enlarged(self, times: int) -> "ColoredMap":
         """As large as that many of it side by side; noise stays."""
-        classes = self.classes.repeat_interleave(times, 1).repeat_interleave(times, 2)
-        drawn_as = self.drawn_as
-        if drawn_as is not None:
-            drawn_as = drawn_as.repeat_interleave(times, 1).repeat_interleave(times, 2)
-        return self._replace(classes=classes, drawn_as=drawn_as)
+        rows, columns = (times * side for side in self.classes.shape[1:])
+        drawn_as = None if self.drawn_as is None else nearest(self.drawn_as, rows, columns)
+        return self._replace(classes=nearest(self.classes, rows, columns), drawn_as=drawn_as)
 
     def glazed(self, glazing: Glazing) -> "ColoredMap":
         """As exported generators draw it: with panes in large shops and doors."""
