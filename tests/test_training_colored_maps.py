@@ -74,15 +74,3 @@ def test_mirrored_maps_are_drawn_as_the_same_classes() -> None:
     assert mirrored.drawn_as is not None and torch.equal(mirrored.drawn_as, drawn_as.flip(2))
     assert torch.equal(mirrored.classes, classes.flip(2)) and mirrored[1:4] == shown[1:4]
     assert shown._replace(drawn_as=None).mirrored().drawn_as is None
-
-
-def test_enlarged_maps_are_drawn_as_the_same_classes() -> None:
-    classes, drawn_as = (torch.randint(0, 12, (1, 4, 6), dtype=torch.uint8) for _ in range(2))
-    shown = ColoredMap(classes, torch.rand(1, 12, 3), torch.tensor(3), torch.tensor(5), drawn_as)
-    enlarged = shown.enlarged(3)
-    assert enlarged.drawn_as is not None and enlarged[1:4] == shown[1:4]
-    for row in range(3):  # of each pixel's nine
-        for column in range(3):
-            assert torch.equal(enlarged.classes[:, row::3, column::3], classes)
-            assert torch.equal(enlarged.drawn_as[:, row::3, column::3], drawn_as)
-    assert shown._replace(drawn_as=None).enlarged(3).drawn_as is None

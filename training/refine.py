@@ -124,8 +124,8 @@ def refine(
     """Have a generator learn from its own pictures, without photos, in an hour.
 
     It learns to leave slanted strokes out of balconies and lintels, foliage and stains out of blank walls, to
-    have doors that are like those of larger pictures, even skies above neighbors' rooflines, the same sky
-    among roofs, which label maps call wall, and classes in the colors asked for. All else stays as it is.
+    have even skies above neighbors' rooflines, the same sky among roofs, which label maps call wall, and to
+    have classes in the colors asked for. All else stays as it is.
 
     The same command again goes on where a stopped run was.
 

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from training.data import mix_seeds, spread
-from training.networks.glazing import Glazing
 from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
-from training.networks.resize import nearest, sized
+from training.networks.resize import sized
 
 MOST_SIZE = 4.0  # longer sides of maps, of the size that the generator was trained at; most are smaller
 
@@ -40,17 +39,6 @@ class ColoredMap(NamedTuple):
         """From right to left; noise stays."""
         drawn_as = None if self.drawn_as is None else self.drawn_as.flip(2)
         return self._replace(classes=self.classes.flip(2), drawn_as=drawn_as)
-
-    def enlarged(self, times: int) -> "ColoredMap":
-        """As large as that many of it side by side; noise stays."""
-        rows, columns = (times * side for side in self.classes.shape[1:])
-        drawn_as = None if self.drawn_as is None else nearest(self.drawn_as, rows, columns)
-        return self._replace(classes=nearest(self.classes, rows, columns), drawn_as=drawn_as)
-
-    def glazed(self, glazing: Glazing) -> "ColoredMap":
-        """As exported generators draw it: with panes in large shops and doors."""
-        drawn_as = glazing(self.classes if self.drawn_as is None else self.drawn_as)
-        return self if drawn_as is None else self._replace(drawn_as=drawn_as)
 
     def in_use(
         self, generator: nn.Module, neighbors: Neighbors | None, open_sky: OpenSky | None = None

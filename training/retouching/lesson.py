@@ -14,7 +14,7 @@ from training.data import mix_seeds
 from training.losses import colors_off, feature_l1, mean_class_colors
 from training.networks.features import Lite0
 from training.recipes import leaky_clamp
-from training.retouching import doors, paints, rooflines, skylines, slants, walls
+from training.retouching import paints, rooflines, skylines, slants, walls
 from training.retouching.colored_maps import ColoredMap, ColoredMaps
 from training.retouching.label_maps import read_label_maps
 from training.retouching.parts import WALL_CLASS, Parts
@@ -28,11 +28,10 @@ MEASURED_MAPS, MEASURED_SIZE = 24, 2.0  # the latter of the size that the genera
 
 Retouch = Callable[[Tensor, ColoredMap, nn.Module, Parts], Retouched]
 
-# In this order: mirrored and larger pictures are as the generator makes them, so what is taken from these is
-# yet to be put right; sky among roofs is to be like the sky above once that is even; and all change colors.
+# In this order: mirrored pictures are as the generator makes them, so what is taken from these is yet to be
+# put right; sky among roofs is to be like the sky above once that is even; and all change colors.
 RETOUCHES: dict[str, Retouch] = {
     "slants": slants.retouched,
-    "doors": doors.retouched,
     "walls": walls.retouched,
     "rooflines": rooflines.retouched,
     "skylines": skylines.retouched,

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from facadegen.errors import UsageError
 from facadegen.palettes import LabelSet
 from training.masks import times_native
-from training.networks.glazing import Glazing
 from training.networks.lean_unet import LeanUNet
 from training.networks.neighbors import Neighbors
 from training.networks.open_sky import OpenSky
@@ -27,16 +26,14 @@ class Parts:
     """What classes stand for, on the device to work on, and the size that the generator was trained at.
 
     colored: (K,), 0 for the surroundings; wall: the id of walls; straight: (K,), 1 for what is built of
-    straight lines; glazing: draws large doors with panes, in label sets that have them; neighbors: tells
-    neighbors' walls from other surroundings, likewise; open_sky: tells sky from walls, where the generator's
-    weights have that.
+    straight lines; neighbors: tells neighbors' walls from other surroundings, in label sets that have them;
+    open_sky: tells sky from walls, where the generator's weights have that.
     """
 
     colored: Tensor
     wall: int
     straight: Tensor
     native_size_px: int
-    glazing: Glazing | None
     neighbors: Neighbors | None
     open_sky: OpenSky | None = None
 
@@ -64,7 +61,6 @@ class Parts:
             wall,
             torch.tensor(straight, dtype=torch.float32, device=device),
             native_size_px,
-            Glazing.of(label_set.classes),
             Neighbors.of(label_set.classes, native_size_px, LeanUNet.stride),
             open_sky.to(device) if open_sky is not None else None,
         )

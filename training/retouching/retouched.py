@@ -12,8 +12,7 @@ class Retouched(NamedTuple):
     """What is to be learnt of a map.
 
     picture: (1, 3, H, W) in -1..1; weight: (1, 1, H, W), of each pixel, 1 where it is to stay as it is;
-    loose: (1, 1, H, W) in 0..1, where features count once more: another texture would do as well there,
-    if the weight says so, too.
+    loose: (1, 1, H, W) in 0..1, where another texture would do as well.
     """
 
     picture: Tensor
