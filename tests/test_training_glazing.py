@@ -1,20 +1,31 @@
-"""Panes: large shops and doors are drawn as windows, below signs and above moldings, in their own colors."""
+"""Panes: large shops and doors are drawn as windows, below signs and above panels, in their own colors."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
-from training.networks.glazing import LEAST_HEIGHT_PX, PANEL_PX, SIGN_PX, Glazing
+from facadegen.torchscript import quiet
+from training.networks.glazing import (
+    LEAST_DOOR_PX,
+    LEAST_PANE_PX,
+    LEAST_SHOP_PX,
+    PANE_PX,
+    PANEL_PX,
+    POST_PX,
+    SIGN_PX,
+    Glazing,
+)
 from training.networks.lean_unet import LeanUNet
 from training.networks.scripted import ScriptedGenerator
 from training.recipes import colored_classes
 
-WALL, SHOP, DOOR, WINDOW, MOLDING = (
-    FACADES.index_of(name) for name in ("facade", "shop", "door", "window", "molding")
+WALL, SHOP, DOOR, WINDOW, PILLAR = (
+    FACADES.index_of(name) for name in ("facade", "shop", "door", "window", "pillar")
 )
 HEIGHT_PX, WIDTH_PX, TOP_PX = 256, 192, 100
-LARGE, LOW = slice(TOP_PX, TOP_PX + 120), slice(TOP_PX, TOP_PX + LEAST_HEIGHT_PX - 1)
+LARGE, LOW = slice(TOP_PX, TOP_PX + 120), slice(TOP_PX, TOP_PX + LEAST_SHOP_PX - 1)
+OPENINGS = [(SHOP, LEAST_SHOP_PX), (DOOR, LEAST_DOOR_PX)]
 FIRST, SECOND, THIRD = slice(8, 40), slice(64, 96), slice(120, 152)
 
 
@@ -51,26 +62,41 @@ def generator(with_glazing: bool) -> ScriptedGenerator:
     return module.requires_grad_(False)
 
 
-def test_large_shops_have_windows_below_signs_and_large_doors_above_moldings() -> None:
+def test_large_shops_have_windows_below_signs_and_doors_above_panels() -> None:
     expected = class_maps()
     expected[:, TOP_PX + SIGN_PX : LARGE.stop, FIRST] = WINDOW
     expected[:, TOP_PX : LARGE.stop - PANEL_PX, SECOND] = WINDOW
-    expected[:, LARGE.stop - PANEL_PX : LARGE.stop, SECOND] = MOLDING
+    expected[:, LARGE.stop - PANEL_PX : LARGE.stop, SECOND] = PILLAR
     assert torch.equal(glazed(class_maps()), expected)
 
 
-def test_what_stands_in_a_shop_parts_it() -> None:
-    classes = class_maps()
-    classes[:, TOP_PX + 60, FIRST] = classes[:, TOP_PX + 60, SECOND] = WALL
+@pytest.mark.parametrize(("height_px", "panel_px"), [(24, 14), (35, 21), (79, 47), (80, 48), (200, 48)])
+def test_panels_of_doors_are_three_fifths_of_low_ones(height_px: int, panel_px: int) -> None:
+    classes = torch.full((1, HEIGHT_PX, 8), WALL, dtype=torch.uint8)
+    classes[:, 10 : 10 + height_px, 3:6] = DOOR
+    expected = classes.clone()
+    expected[:, 10 : 10 + height_px - panel_px, 3:6] = WINDOW
+    expected[:, 10 + height_px - panel_px : 10 + height_px, 3:6] = PILLAR
+    assert torch.equal(glazed(classes), expected)
+
+
+@pytest.mark.parametrize(("opening", "least_px"), OPENINGS)
+def test_what_stands_in_an_opening_parts_it(opening: int, least_px: int) -> None:
+    classes = torch.full((1, HEIGHT_PX, 8), WALL, dtype=torch.uint8)
+    classes[:, 40 : 40 + 2 * least_px - 1, 3] = opening
+    assert (glazed(classes) == WINDOW).any()
+    classes[:, 40 + least_px - 1, 3] = WALL
     assert torch.equal(glazed(classes), classes)
 
 
-@pytest.mark.parametrize("opening", [SHOP, DOOR])
-def test_what_is_just_large_enough_has_panes_wherever_it_stands(opening: int) -> None:
-    for top in range(HEIGHT_PX - LEAST_HEIGHT_PX + 1):
+@pytest.mark.parametrize(("opening", "least_px"), OPENINGS)
+def test_what_is_just_large_enough_has_panes_wherever_it_stands(opening: int, least_px: int) -> None:
+    for top in range(HEIGHT_PX - least_px + 1):
         classes = torch.full((1, HEIGHT_PX, 8), WALL, dtype=torch.uint8)
-        classes[:, top : top + LEAST_HEIGHT_PX, 3] = opening
+        classes[:, top : top + least_px, 3] = opening
         assert (glazed(classes) == WINDOW).any()
+        classes[:, top, 3] = WALL
+        assert torch.equal(glazed(classes), classes)
 
 
 def test_pictures_without_shops_and_doors_are_told_at_a_glance() -> None:
@@ -81,9 +107,41 @@ def test_shops_may_reach_the_edges_of_a_picture() -> None:
     classes = torch.full((1, HEIGHT_PX, 64), SHOP, dtype=torch.uint8)
     found = glazed(classes)
     assert (found[:, :SIGN_PX] == SHOP).all() and (found[:, SIGN_PX:] == WINDOW).all()
-    low = classes[:, : LEAST_HEIGHT_PX - 1]
+    low = classes[:, : LEAST_SHOP_PX - 1]
     assert torch.equal(glazed(low), low)
-    assert (glazed(classes[:, :LEAST_HEIGHT_PX])[:, SIGN_PX:] == WINDOW).all()
+    assert (glazed(classes[:, :LEAST_SHOP_PX])[:, SIGN_PX:] == WINDOW).all()
+
+
+@pytest.mark.parametrize("opening", [SHOP, DOOR])
+@pytest.mark.parametrize("first_px", [0, 30, 77, 103])
+def test_wide_panes_are_parted_by_posts(first_px: int, opening: int) -> None:
+    classes = torch.full((1, LEAST_SHOP_PX, 600), WALL, dtype=torch.uint8)
+    classes[:, :, first_px : first_px + 450] = opening
+    row = glazed(classes)[0, SIGN_PX + 1, first_px : first_px + 450]
+    found, lengths = row.unique_consecutive(return_counts=True)
+    assert found[::2].eq(WINDOW).all() and found[1::2].eq(PILLAR).all()
+    assert LEAST_PANE_PX <= lengths[::2].min() <= lengths[::2].max() <= PANE_PX + LEAST_PANE_PX
+    assert len(found) >= 7 and (lengths[1::2] == POST_PX).all()
+
+
+def test_posts_stand_where_panes_are_wide_enough_all_along_them() -> None:
+    classes = torch.full((1, 200, PANE_PX), SHOP, dtype=torch.uint8)
+    classes[:, :60, 2 * LEAST_PANE_PX] = WALL
+    rows = (glazed(classes) == PILLAR)[0].any(1)
+    assert not rows[: 60 + SIGN_PX].any() and rows[60 + SIGN_PX :].all()
+
+
+def test_posts_stand_where_they_do_in_the_whole_map() -> None:
+    classes = torch.full((1, LEAST_SHOP_PX, 900), SHOP, dtype=torch.uint8)
+    whole = glazed(classes)
+    with quiet():
+        scripted = torch.jit.script(glazing())
+    for left in (1, PANE_PX, PANE_PX + 32, 500):
+        tile = classes[:, :, left:]
+        for module in (glazing(), scripted):
+            found = module(tile, left)
+            kept = slice(Glazing.reach_px, None)
+            assert torch.equal(found[:, :, kept], whole[:, :, left:][:, :, kept])
 
 
 def test_each_map_of_a_batch_is_glazed_by_itself() -> None:
@@ -92,19 +150,27 @@ def test_each_map_of_a_batch_is_glazed_by_itself() -> None:
     assert torch.equal(found[:1], glazed(class_maps())) and torch.equal(found[1:], walls)
 
 
-def test_nothing_further_away_than_the_reach_matters() -> None:
+@pytest.mark.parametrize(
+    ("opening", "height_px", "least_px"),
+    [
+        (SHOP, LEAST_SHOP_PX, Glazing.reach_px - 1),
+        (DOOR, LEAST_DOOR_PX, LEAST_DOOR_PX - 1),
+        (DOOR, 200, PANEL_PX),
+    ],
+)
+def test_nothing_further_away_than_the_reach_matters(opening: int, height_px: int, least_px: int) -> None:
     classes = torch.full((1, 400, 1), WALL, dtype=torch.uint8)
-    classes[:, 100 : 100 + LEAST_HEIGHT_PX] = SHOP
+    classes[:, 100 : 100 + height_px] = opening
     reached = 0
     for changed_px in range(400):
         changed = classes.clone()
-        changed[:, changed_px] = WALL + SHOP - classes[:, changed_px]
+        changed[:, changed_px] = WALL + opening - classes[:, changed_px]
         differs = (glazed(changed) != glazed(classes))[0, :, 0].nonzero()[:, 0]
-        reached = max(reached, int((differs - changed_px).abs().max()))
-    assert Glazing.reach_px - 2 < reached <= Glazing.reach_px
+        reached = max([reached, *(differs - changed_px).abs().tolist()])
+    assert least_px <= reached <= Glazing.reach_px
 
 
-@pytest.mark.parametrize("missing", ["shop", "door", "window", "molding"])
+@pytest.mark.parametrize("missing", ["shop", "door", "window", "pillar"])
 def test_classes_of_other_names_are_left_alone(missing: str) -> None:
     assert Glazing.of(["other" if name == missing else name for name in FACADES.classes]) is None
 
@@ -114,7 +180,7 @@ def test_panes_are_in_the_color_of_the_shop_or_the_door(opening: int) -> None:
     classes, colors = torch.full_like(class_maps(), WALL), torch.rand(1, 12, 3)
     classes[:, LARGE, FIRST] = opening
     recolored = colors.clone()
-    recolored[:, WINDOW] = recolored[:, MOLDING] = colors[:, opening]
+    recolored[:, WINDOW] = recolored[:, PILLAR] = colors[:, opening]
     made = generator(True)(classes, colors)
     expected = generator(False)(glazed(classes), recolored)
     assert (made.int() - expected.int()).abs().max() <= 1

@@ -61,7 +61,7 @@ def export(
 ) -> None:
     """Save a generator, its parser and color sets as one TorchScript file with its card inside.
 
-    A generator that is told colors draws large shops and doors with panes, and in large pictures neighbors'
+    A generator that is told colors draws large shops, and doors, with panes, and in large pictures neighbors'
     walls as such, where it has such classes; the context on the card that is written is so much more than the
     network's as panes need. open_sky: tells sky from walls first. The file holds half-precision parameters.
     It is loaded again in a fresh process and compared with the eager module before it takes its place;

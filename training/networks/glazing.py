@@ -1,9 +1,11 @@
-"""Panes in large shops and doors, which a generator draws as it draws windows, in their own colors.
+"""Panes in large shops and in doors, which a generator draws as it draws windows, in their own colors.
 
 A shop that is larger than those seen in training comes out as letters, awnings, goods and passers-by all
-over, each again and again; a large door as a flat, dark board. Windows as large have frames, panes and
-reflections. So that is what the network is told they are, but for a band at the top of shops, which is for
-signs, and one at the bottom of doors, which are moldings there.
+over, each again and again. A door comes out with the same lit arch as any other, like a keyhole, and a large
+one as a flat, dark board. Windows have frames, panes and reflections. So that is what the network is told
+they are, but for a band at the top of shops, which is for signs, and one at the bottom of doors: their
+panels, which are pillars there, for these are carved. So are posts in panes that would be wider than windows
+are, and come out without frames.
 """
 
 from collections.abc import Sequence
@@ -13,64 +15,92 @@ import torch
 from torch import Tensor, nn
 
 # Of pictures at their own resolution, whatever their size: a network knows nothing else.
-LEAST_HEIGHT_PX = 96  # of what has panes
-SIGN_PX, PANEL_PX = 28, 48  # of shops, at their top; of doors, at their bottom
+LEAST_SHOP_PX, LEAST_DOOR_PX = 96, 24  # high, what has panes
+SIGN_PX = 28  # of shops, at their top
+PANEL_PX = 48  # of doors, at their bottom, or `PANEL_FIFTHS` of what is lower
+PANEL_FIFTHS = 3
+POST_PX = 10  # wide, one every `PANE_PX` of the picture, if that leaves `LEAST_PANE_PX` on both sides of it
+PANE_PX, LEAST_PANE_PX = 104, 40
 
 
 class Glazing(nn.Module):
     """What classes are to be drawn as."""
 
-    reach_px = LEAST_HEIGHT_PX  # how far away a class can matter
+    reach_px = LEAST_SHOP_PX  # how far away a class can matter
 
-    def __init__(self, shop: int, door: int, window: int, molding: int) -> None:
+    def __init__(self, shop: int, door: int, window: int, pillar: int) -> None:
         """The ids of the four classes."""
         super().__init__()
         self.shop: Final[int] = shop
         self.door: Final[int] = door
         self.window: Final[int] = window
-        self.molding: Final[int] = molding
-        self.least_height_px: Final[int] = LEAST_HEIGHT_PX
-        self.glance_px: Final[int] = LEAST_HEIGHT_PX // 3
+        self.pillar: Final[int] = pillar
+        self.least_shop_px: Final[int] = LEAST_SHOP_PX
+        self.least_door_px: Final[int] = LEAST_DOOR_PX
         self.sign_px: Final[int] = SIGN_PX
         self.panel_px: Final[int] = PANEL_PX
+        self.panel_fifths: Final[int] = PANEL_FIFTHS
+        self.post_px: Final[int] = POST_PX
+        self.pane_px: Final[int] = PANE_PX
+        self.least_pane_px: Final[int] = LEAST_PANE_PX
+        self.longest_px: Final[int] = self.reach_px
 
     @classmethod
     def of(cls, classes: Sequence[str]) -> Self | None:
         """For classes of these names; None if some are missing."""
-        names = ("shop", "door", "window", "molding")
+        names = ("shop", "door", "window", "pillar")
         return cls(*map(classes.index, names)) if set(names) <= set(classes) else None
 
-    def forward(self, classes: Tensor) -> Tensor | None:
+    def forward(self, classes: Tensor, left: int = 0) -> Tensor | None:
         """Class maps, uint8 (N, H, W), as they are to be drawn; None where that is seen at a glance to be as
-        they are."""
-        if not self._may_have_tall(classes):
+        they are. left: of these in their whole maps, px."""
+        of_shops = _columns(classes, self.shop, self.least_shop_px)
+        of_doors = _columns(classes, self.door, self.least_door_px)
+        if len(of_shops) + len(of_doors) == 0:
             return None
-        shops, doors = classes == self.shop, classes == self.door
-        tall_shops, tall_doors = self._tall(shops), self._tall(doors)
-        below_sign = _lasting(shops, self.sign_px + 1, False)
-        above_panel = _lasting(doors.flip(1), self.panel_px + 1, False).flip(1)
-        panes = (tall_shops & below_sign) | (tall_doors & above_panel)
-        return classes.masked_fill(tall_doors, self.molding).masked_fill(panes, self.window)
+        drawn_as = classes.clone()
+        drawn_as[:, :, of_shops] = self._shops(drawn_as[:, :, of_shops])
+        drawn_as[:, :, of_doors] = self._doors(drawn_as[:, :, of_doors])
+        self._place_posts(drawn_as, (drawn_as == self.window) & (classes != self.window), left)
+        return drawn_as
 
-    def _may_have_tall(self, classes: Tensor) -> bool:
-        """False for most pictures, by one row in 32: it takes next to no time."""
-        rows = classes[:, :: self.glance_px]  # of what is tall at least three in a row
-        last = rows[:, 2:]
-        lasting = (last == rows[:, 1:-1]) & (last == rows[:, :-2])
-        return bool((lasting & ((last == self.shop) | (last == self.door))).any())
+    def _shops(self, classes: Tensor) -> Tensor:
+        down, height = _measured(classes == self.shop, self.longest_px)
+        is_pane = (height >= self.least_shop_px) & (down > self.sign_px)
+        return classes.masked_fill(is_pane, self.window)
 
-    def _tall(self, mask: Tensor) -> Tensor:
-        """What of a mask (N, H, W) is in columns of True that are long enough."""
-        ends = _lasting(mask, self.least_height_px, False)
-        return ~_lasting(~ends.flip(1), self.least_height_px, True).flip(1)
+    def _doors(self, classes: Tensor) -> Tensor:
+        up, height = _measured(classes.flip(1) == self.door, self.longest_px)
+        is_panel = up <= (height * self.panel_fifths // 5).clamp(max=self.panel_px)
+        is_tall = (height >= self.least_door_px).flip(1)
+        return classes.masked_fill(is_tall, self.window).masked_fill(is_tall & is_panel.flip(1), self.pillar)
+
+    def _place_posts(self, drawn_as: Tensor, is_pane: Tensor, left: int) -> None:
+        before_px, around_px = self.least_pane_px, self.least_pane_px + self.post_px + self.least_pane_px
+        for first in range(-left % self.pane_px, drawn_as.size(2) - around_px + 1, self.pane_px):
+            is_wide = is_pane[:, :, first : first + around_px].all(2, keepdim=True)
+            post = drawn_as[:, :, first + before_px : first + before_px + self.post_px]
+            post.masked_fill_(is_wide, self.pillar)
 
 
-def _lasting(mask: Tensor, length_px: int, beyond: bool) -> Tensor:
-    """Where a mask (N, H, W) has been True for so long, from above on; beyond: what is above its edge."""
-    height, reached = mask.size(1), 1
-    while reached < length_px:  # up to twice as far each time
-        step = min(reached, length_px - reached)
-        over = mask.new_full((mask.size(0), min(step, height), mask.size(2)), beyond)
-        mask = mask & torch.cat([over, mask[:, : height - min(step, height)]], dim=1)
-        reached += step
-    return mask
+def _columns(classes: Tensor, which: int, length_px: int) -> Tensor:
+    """The numbers of columns where a class may last for so long in any of the maps (N, H, W), and of few
+    others, by a few rows: it takes next to no time."""
+    is_there = classes[:, :: length_px // 3] == which  # of what is as long at least three in a row
+    may_last = is_there[:, 2:] & is_there[:, 1:-1] & is_there[:, :-2]
+    return may_last.flatten(0, 1).any(0).nonzero()[:, 0]
+
+
+def _measured(mask: Tensor, longest_px: int) -> tuple[Tensor, Tensor]:
+    """For how long a mask (N, H, W) has been True, from above on, and how long its columns of True are, px,
+    int16; right up to that length, and no less beyond."""
+    down, up = _run(mask, longest_px), _run(mask.flip(1), longest_px).flip(1)
+    return down, down + up - 1
+
+
+def _run(mask: Tensor, longest_px: int) -> Tensor:
+    run, reached = mask.to(torch.int16), 1
+    while reached < longest_px:  # up to twice as far each time
+        run[:, reached:] += run[:, :-reached] * (run[:, reached:] == reached)
+        reached *= 2
+    return run

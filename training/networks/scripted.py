@@ -56,7 +56,7 @@ class ScriptedGenerator(nn.Module):
             picture = self.network(classes, colors, top, left)
         else:
             told, shown = self._told(classes, colors)
-            drawn_as = self.glazing(told) if self.glazing is not None else None
+            drawn_as = self.glazing(told, left) if self.glazing is not None else None
             if self.neighbors is not None and shown.size(1) > self.color_sets.size(1):
                 drawn_as = self.neighbors.as_walls(told if drawn_as is None else drawn_as)
             picture = self.network(told, shown, top, left, drawn_as)
