@@ -19,14 +19,14 @@ aten::le.int_float aten::leaky_relu aten::len.Tensor aten::len.t aten::lt.Scalar
 aten::masked_fill.Scalar aten::masked_fill_.Scalar aten::max aten::max_pool1d aten::maximum aten::mean
 aten::mean.dim aten::median.dim aten::min aten::mul.Scalar aten::mul.Tensor aten::mul.float_int
 aten::mul.int aten::mul.int_float aten::mul_.Scalar aten::nan_to_num aten::nanmedian.dim aten::ne.Scalar
-aten::ne.int aten::neg aten::neg.int aten::new_full aten::new_zeros aten::nonzero aten::numel aten::outer
-aten::pad aten::permute aten::pixel_shuffle aten::relu aten::relu_ aten::remainder.Scalar
-aten::remainder.int aten::reshape aten::round aten::select.int aten::size aten::size.int aten::slice.Tensor
-aten::softmax.int aten::split.sizes aten::square aten::sub.Scalar aten::sub.Tensor aten::sub.int aten::sum
-aten::sum.dim_IntList aten::tanh aten::tensor.bool aten::to.dtype aten::to.other aten::transpose.int
-aten::unsqueeze aten::upsample_bilinear2d aten::upsample_bilinear2d.vec aten::upsample_nearest2d.vec
-aten::view aten::where.self aten::zeros prim::TupleUnpack prim::max.int prim::max.self_int prim::min.int
-prim::min.self_int prim::unchecked_cast
+aten::ne.int aten::neg aten::neg.float aten::neg.int aten::new_full aten::new_zeros aten::nonzero
+aten::numel aten::outer aten::pad aten::permute aten::pixel_shuffle aten::relu aten::relu_
+aten::remainder.Scalar aten::remainder.int aten::reshape aten::round aten::select.int aten::size
+aten::size.int aten::slice.Tensor aten::softmax.int aten::split.sizes aten::square aten::sub.Scalar
+aten::sub.Tensor aten::sub.int aten::sum aten::sum.dim_IntList aten::tanh aten::tensor.bool aten::to.dtype
+aten::to.other aten::transpose.int aten::unsqueeze aten::upsample_bilinear2d aten::upsample_bilinear2d.vec
+aten::upsample_nearest2d.vec aten::view aten::where.self aten::zeros prim::TupleUnpack prim::max.int
+prim::max.self_int prim::min.int prim::min.self_int prim::unchecked_cast
 """
 
 OLD_OPERATORS = frozenset(_NAMES.split())

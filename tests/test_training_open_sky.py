@@ -16,7 +16,7 @@ from training import export, fit, open_sky, refine, skies
 from training.data import Pair
 from training.distributed import World
 from training.networks.neighbors import Neighbors
-from training.networks.open_sky import OpenSky
+from training.networks.open_sky import MOST_MADE_UP, SKY_LIGHTER, OpenSky
 from training.networks.scripted import ScriptedGenerator
 from training.retouching.colored_maps import ColoredMap
 
@@ -146,7 +146,7 @@ def test_sky_is_told_in_walls_alone_and_where_it_reaches_the_upper_edge(size: tu
     classes = torch.full((1, height, width), WALL, dtype=torch.uint8)
     classes[:, :3, : width // 2] = BACKGROUND
     classes[:, height // 8 : height // 6 + 1, : width // 4] = WINDOW
-    told = everywhere()(classes)
+    told, _ = everywhere()(classes, torch.rand(1, CLASS_COUNT, 3))
     changed = told != classes
     assert told.dtype == torch.uint8 and (told[changed] == BACKGROUND).all()
     assert changed[:, : height // 8, width // 2 :].all()
@@ -157,11 +157,56 @@ def test_sky_is_told_in_walls_alone_and_where_it_reaches_the_upper_edge(size: tu
 
 def test_maps_are_told_alike_alone_and_beside_others() -> None:
     torch.manual_seed(0)
-    telling, classes = network(), class_map()[None]
+    telling, classes, colors = network(), class_map()[None], torch.rand(1, CLASS_COUNT, 3)
     with torch.no_grad():
-        both = telling(torch.cat([classes, classes.flip(2)]))
-        assert torch.equal(both[0], telling(classes)[0])
-        assert torch.equal(both[1], telling(classes.flip(2))[0])
+        both = telling(torch.cat([classes, classes.flip(2)]), colors.expand(2, -1, -1))
+        for number, alone in enumerate((telling(classes, colors), telling(classes.flip(2), colors))):
+            assert all(torch.equal(x[number], y[0]) for x, y in zip(both, alone, strict=True))
+
+
+class Above(OpenSky):
+    """Takes what is above a row of the square, of which that many per cent are above it, for sky."""
+
+    per_cent = 10
+
+    def logits(self, square: Tensor) -> Tensor:
+        cells = (
+            torch.arange(self.size_px // 2).view(1, 1, -1, 1).expand(len(square), 1, -1, self.size_px // 2)
+        )
+        return self.per_cent / 100 * (self.size_px // 2) - 0.5 - cells.float()
+
+
+@pytest.mark.parametrize(
+    ("per_cent", "wall", "kept"), [(0, 0.2, True), (5, 0.3, True), (10, 0.6, True), (30, 0.2, False)]
+)
+def test_walls_make_up_for_sky_as_far_as_no_eye_notices(per_cent: int, wall: float, kept: bool) -> None:
+    telling = Above(CLASS_COUNT, WALL, BACKGROUND)
+    telling.per_cent = per_cent
+    classes, colors = torch.full((1, 200, 200), WALL, dtype=torch.uint8), torch.full((1, CLASS_COUNT, 3), 0.5)
+    colors[:, WALL] = wall
+    told, shown = telling(classes, colors)
+    share = (told == BACKGROUND).float().mean()
+    assert float(share) == pytest.approx(per_cent / 100, abs=0.01)
+    mean = share * (0.5 + SKY_LIGHTER) + (1 - share) * shown[:, WALL]
+    assert torch.allclose(mean, colors[:, WALL]) == kept
+    assert (shown - colors).abs().max() <= MOST_MADE_UP + 1e-6
+    assert torch.equal(shown[:, WALL + 1 :], colors[:, WALL + 1 :]) and torch.equal(shown[:, 0], colors[:, 0])
+
+
+@pytest.mark.parametrize("wall", [0.0, 1.0])
+def test_what_walls_make_up_with_is_a_color(wall: float) -> None:
+    colors = torch.full((1, CLASS_COUNT, 3), 0.5)
+    colors[:, WALL] = wall
+    for sky in (0.0, 1.0):
+        colors[:, BACKGROUND] = sky
+        _, shown = everywhere()(torch.full((1, 64, 64), WALL, dtype=torch.uint8), colors)
+        assert shown.min() >= 0 and shown.max() <= 1
+
+
+def test_maps_without_walls_keep_their_colors() -> None:
+    classes, colors = torch.full((1, 64, 64), WINDOW, dtype=torch.uint8), torch.rand(1, CLASS_COUNT, 3)
+    told, shown = everywhere()(classes, colors)
+    assert torch.equal(told, classes) and torch.equal(shown, colors)
 
 
 def test_label_sets_without_walls_or_surroundings_have_none() -> None:
@@ -189,7 +234,9 @@ def test_generators_are_told_once() -> None:
     )
     classes, colors = class_map()[None], torch.rand(1, CLASS_COUNT, 3)
     prepared = module.prepare(classes, colors)
-    assert torch.equal(prepared[0], everywhere()(classes)) and not torch.equal(prepared[0], classes)
+    told, shown = everywhere()(classes, colors)
+    assert torch.equal(prepared[0], told) and not torch.equal(told, classes)
+    assert torch.equal(prepared[1][:, :CLASS_COUNT], shown) and not torch.equal(shown, colors)
     # A part of it has another upper half.
     part = prepared[0][:, 32:96]
     assert torch.equal(module.prepare(part, prepared[1])[0], part)
@@ -291,7 +338,7 @@ def test_it_learns_where_sky_is() -> None:
     teaching = open_sky.Teaching(learnt, [found], options, torch.device("cpu"), World())
     for _ in range(options.steps):
         teaching.step()
-    told = learnt.eval()(class_map()[None])[0] == BACKGROUND
+    told = learnt.eval()(class_map()[None], torch.rand(1, CLASS_COUNT, 3))[0][0] == BACKGROUND
     sky = beside_gable() | (class_map() == BACKGROUND)
     assert (told != sky).float().mean() < 0.6 * beside_gable().float().mean()
 

@@ -3,6 +3,9 @@
 Label maps draw a box around a building, the sky among its roofs and gables included. A generator that gives
 walls the color asked for paints that sky as wall, or as something in between, with the box's straight edges.
 So what is sky in it is told first, by a network that has learnt from photos where it was.
+
+A color that walls are asked to have is the mean of all that is labelled so, as it is in photos that colors
+are taken from. So walls make up for sky among them, as far as no eye would notice.
 """
 
 from collections.abc import Sequence
@@ -16,6 +19,11 @@ from training.networks.lean_unet import ResidualBlock, UpConvolution, conv_bn_re
 from training.networks.resize import nearest, resized
 
 DROPOUT = 0.1  # of the coarsest stage, while it learns
+SKY_LIGHTER = (
+    0.2  # than the color of the surroundings, which are the street, too; in pictures it is within 17 / 255
+)
+MOST_SHARE = 0.5  # of what is labelled wall, that is made up for
+MOST_MADE_UP = 8 / 255  # of each channel of walls' color
 
 
 class OpenSky(nn.Module):
@@ -41,6 +49,9 @@ class OpenSky(nn.Module):
         super().__init__()
         self.wall: Final[int] = wall
         self.surroundings: Final[int] = surroundings
+        self.sky_lighter: Final[float] = SKY_LIGHTER
+        self.most_share: Final[float] = MOST_SHARE
+        self.most_made_up: Final[float] = MOST_MADE_UP
         w4, w8, w16, w32 = widths
         self.register_buffer("one_hot", torch.eye(class_count))
         self.down4 = conv_bn_relu(class_count, w4, 4, 4)
@@ -72,8 +83,13 @@ class OpenSky(nn.Module):
         x = self.mix4(self.up4(x) + x4)
         return F.pixel_shuffle(self.head(x), 2)
 
-    def forward(self, classes: Tensor) -> Tensor:
-        """Whole class maps, uint8 (N, H, W), where sky that reaches the upper edge is surroundings."""
+    def forward(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
+        """Whole class maps, uint8 (N, H, W), where sky that reaches the upper edge is surroundings, and
+        colors (N, K, 3) in 0..1, those of walls with what makes up for it."""
+        told = self._told(classes)
+        return told, self._made_up(classes, told, colors)
+
+    def _told(self, classes: Tensor) -> Tensor:
         logits = self.logits(nearest(classes, self.size_px, self.size_px)).float()
         walls = classes == self.wall
         sky = walls & (resized(logits, classes.size(1), classes.size(2))[:, 0] > 0)
@@ -83,3 +99,14 @@ class OpenSky(nn.Module):
         rows = torch.arange(classes.size(1), device=classes.device).view(1, -1, 1)
         # Not by "<", which not every torch has for two tensors of a weights file.
         return classes.masked_fill(sky & ~(rows >= first), self.surroundings)
+
+    def _made_up(self, classes: Tensor, told: Tensor, colors: Tensor) -> Tensor:
+        walls, left = (classes == self.wall).flatten(1).sum(1), (told == self.wall).flatten(1).sum(1)
+        share = ((walls - left) / walls.clamp(min=1)).clamp(max=self.most_share)[:, None]
+        sky = (colors[:, self.surroundings] + self.sky_lighter).clamp(max=1)
+        more = (share / (1 - share) * (colors[:, self.wall] - sky)).clamp(
+            -self.most_made_up, self.most_made_up
+        )
+        made_up = colors.clone()
+        made_up[:, self.wall] = (colors[:, self.wall] + more).clamp(0, 1)
+        return made_up

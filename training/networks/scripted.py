@@ -81,11 +81,13 @@ class ScriptedGenerator(nn.Module):
         """As `prepare`, but that there may be no more than K rows of colors."""
         if self.neighbors is None or colors.size(1) > self.color_sets.size(1):
             return classes, colors
-        told = classes if self.open_sky is None else self.open_sky(classes)
+        told, shown = classes, colors
+        if self.open_sky is not None:
+            told, shown = self.open_sky(classes, colors)
         if not self.neighbors.are_looked_for(told):
-            return told, colors
+            return told, shown
         far = self.neighbors.from_afar(told)
-        return self.neighbors(told, colors, far, self.network(far, colors, 0, 0).clamp(-1, 1))
+        return self.neighbors(told, shown, far, self.network(far, shown, 0, 0).clamp(-1, 1))
 
     @torch.jit.export
     def estimate_colors(self, photo: Tensor) -> Tensor:

@@ -45,12 +45,12 @@ class ColoredMap(NamedTuple):
     ) -> "ColoredMap":
         """As exported generators are told it, but for panes: where sky is among roofs, and in large maps
         where neighbors' walls are."""
-        told = self.classes if open_sky is None else open_sky(self.classes)
+        told, shown = (self.classes, self.colors) if open_sky is None else open_sky(self.classes, self.colors)
         if neighbors is None or not neighbors.are_looked_for(told):
-            return self if told is self.classes else self._replace(classes=told)
+            return self if told is self.classes else self._replace(classes=told, colors=shown)
         far = neighbors.from_afar(told)
-        picture = generator(far, self.colors, 0, 0).clamp(-1, 1)
-        classes, colors = neighbors(told, self.colors, far, picture)
+        picture = generator(far, shown, 0, 0).clamp(-1, 1)
+        classes, colors = neighbors(told, shown, far, picture)
         return self._replace(classes=classes, colors=colors, drawn_as=neighbors.as_walls(classes))
 
 
