@@ -111,6 +111,18 @@ class Generator:
         list((threads.map if threads else map)(make, range(0, count, lot)))
         return pictures
 
+    def told(self, classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """Label maps (N, H, W) as the network itself is told them: sky among roofs may be background there,
+        and neighbors' walls be classes of their own, from the number of classes on.
+
+        Raises:
+            ValueError: as `generate`.
+        """
+        self._check(classes, colors)
+        _, height, width = classes.shape
+        told, _ = self._prepare(pad_to_stride(classes, self.card.stride), colors)
+        return told[:, :height, :width]
+
     def lot(self, height: int, width: int) -> int:
         """How many pictures of that size go through the network together; fewer are filled up with repeats.
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from pairs import SIZE_PX, save_pairs
@@ -200,6 +201,8 @@ def test_styles_of_a_generator_that_paints_colors(exam: scores.Exam, generator: 
     assert len(report.styles) == N_VAL and len(report.maps) == obedience.N_MAPS
     assert report.paints.keys() == set(obedience.PAINTS)
     assert all(paint.n_pictures == obedience.N_MAPS for paint in report.paints.values())
+    assert report.bare == report.classes["facade"], "these weights take label maps for what they are"
+    assert all(asdict(paint.bare).items() <= asdict(paint).items() for paint in report.paints.values())
     assert 0 <= report.recognised <= 1
     assert report.to_json()["missed"] == report.missed()
     assert list(report.fidelity_lost) == list(report.styles)
@@ -207,6 +210,31 @@ def test_styles_of_a_generator_that_paints_colors(exam: scores.Exam, generator: 
     assert [line for line in poor.missed() if line.startswith("style")] == [
         "style b loses 0.031 of label fidelity (at most 0.02)"
     ]
+
+
+def test_bare_walls_are_what_the_weights_themselves_take_for_walls(
+    exam: scores.Exam, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walls, make = obedience.walls_of(FACADES), generator.generate
+
+    def upper_half_sky(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        return (classes == walls) & (np.arange(classes.shape[1]) < classes.shape[1] // 2)[:, None]
+
+    def generate(classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        made = make(classes, colors)
+        made[upper_half_sky(classes)] = 255
+        return made
+
+    monkeypatch.setattr(generator, "generate", generate)
+    monkeypatch.setattr(
+        generator,
+        "told",
+        lambda classes, colors: np.where(upper_half_sky(classes), FACADES.index_of("background"), classes),
+    )
+    report = obedience.measure(exam, generator, FACADES)
+    assert report.classes["facade"].mean_levels > 2 * report.bare.mean_levels > 0
+    dark = report.paints["#2a2624"]
+    assert dark.mean_levels > 2 * dark.bare.mean_levels > 0
 
 
 def test_without_a_facade_paints_are_asked_of_what_takes_a_color() -> None:

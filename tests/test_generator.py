@@ -122,6 +122,17 @@ def test_what_tiles_are_cut_from_is_made_in_full_lots(
     np.testing.assert_array_equal(np.concatenate(lots), classes[[0, 1, 2, 3, 4, 3]])
 
 
+def test_label_maps_are_told_at_their_own_size(
+    tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes, colors = blocks(2, 40, 75), tiny_generator.color_sets[:2]
+    np.testing.assert_array_equal(tiny_generator.told(classes, colors), classes)
+    monkeypatch.setattr(tiny_generator, "_prepare", lambda padded, shown: (padded[:, ::-1, ::-1], shown))
+    stride = tiny_generator.card.stride
+    padded = np.pad(classes, ((0, 0), (0, -40 % stride), (0, -75 % stride)), mode="edge")
+    np.testing.assert_array_equal(tiny_generator.told(classes, colors), padded[:, ::-1, ::-1][:, :40, :75])
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("size", [(163, 150), (40, 300), (300, 33)])
 def test_tiles_equal_the_whole(tiny_weights: Path, precision: str, size: tuple[int, int]) -> None:

@@ -42,9 +42,11 @@ class ClassObedience:
 class PaintObedience(ClassObedience):
     """The same of the facade, or whatever takes its place, where it alone is given a color.
 
-    texture: how much its neighboring pixels differ, relative to what they do in default colors.
+    bare: of what of it the weights themselves take for it, too: not for sky, say. texture: how much its
+    neighboring pixels differ, relative to what they do in default colors.
     """
 
+    bare: ClassObedience
     texture: float
 
 
@@ -52,15 +54,17 @@ class PaintObedience(ClassObedience):
 class StyleReport:
     """How styles are obeyed.
 
-    classes, paints: by name and by color. walls: the class that paints were asked of. recognised: the share
-    of pictures, made in colors estimated from a photo alone, whose color of that class is nearest to that
-    photo's own, of all styles. recognised_estimates: the same of the estimates themselves.
-    fidelity_lost: how far each style's label fidelity is below that of the default colors.
+    classes, paints: by name and by color. walls: the class that paints were asked of. bare: of what of it the
+    weights themselves take for it. recognised: the share of pictures, made in colors estimated from a photo
+    alone, whose color of that class is nearest to that photo's own, of all styles. recognised_estimates: the
+    same of the estimates themselves. fidelity_lost: how far each style's label fidelity is below that of the
+    default colors.
     """
 
     styles: tuple[str, ...]
     maps: tuple[str, ...]
     walls: str
+    bare: ClassObedience
     classes: dict[str, ClassObedience]
     paints: dict[str, PaintObedience]
     recognised: float
@@ -101,10 +105,12 @@ def measure(
     chosen = np.stack([chooser.choose(one) for one in classes])
     default = make(generator, classes, chosen)
     default_fidelity = _fidelity(exam.bench, default, classes, exam.n_classes)
-    got, recolored, fidelities = [], [], []
+    is_bare = generator.told(classes, chosen) == classes
+    got, bare, recolored, fidelities = [], [], [], []
     for colors, estimate in zip(asked, estimated, strict=True):
         pictures = make(generator, classes, np.repeat(colors[None], len(maps), axis=0))
         got.append(_colors(pictures, classes, exam.n_classes))
+        bare.append(metrics.class_colors(pictures, classes, is_bare, exam.n_classes))
         fidelities.append(_fidelity(exam.bench, pictures, classes, exam.n_classes))
         pictures = make(generator, classes, np.repeat(estimate[None], len(maps), axis=0))
         recolored.append(_colors(pictures, classes, exam.n_classes))
@@ -117,15 +123,21 @@ def measure(
         chosen[:, facade] = np.array(parse_color(paint)) / 255
         pictures = make(generator, classes, chosen)
         colors = _colors(pictures, classes, exam.n_classes)
-        texture = metrics.texture(pictures, walls) / usual
-        paints[paint] = PaintObedience(**asdict(_obedience(chosen, colors, facade)), texture=texture)
+        bare_colors = metrics.class_colors(pictures, classes, is_bare, exam.n_classes)
+        paints[paint] = PaintObedience(
+            **vars(_obedience(chosen, colors, facade)),
+            bare=_obedience(chosen, bare_colors, facade),
+            texture=metrics.texture(pictures, walls) / usual,
+        )
         on_progress(1)
     names = tuple(exam.val.names[i] for i in styles)
+    all_asked = np.repeat(asked, len(maps), axis=0)
     return StyleReport(
         styles=names,
         maps=tuple(exam.val.names[i] for i in maps),
-        classes=_by_class(np.repeat(asked, len(maps), axis=0), np.concatenate(got), label_set),
+        classes=_by_class(all_asked, np.concatenate(got), label_set),
         walls=label_set.classes[facade],
+        bare=_obedience(all_asked, np.concatenate(bare), facade),
         paints=paints,
         recognised=recognised(np.stack(recolored)[:, :, facade], facades),
         recognised_estimates=recognised(estimated[:, None, facade], facades),

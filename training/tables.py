@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.metrics import Estimate
-from training.obedience import MOST_LEVELS, StyleReport
+from training.obedience import MOST_LEVELS, ClassObedience, StyleReport
 from training.scores import Row
 
 _PIPE_WIDTH = 180  # characters; a file or a pipe has no width of its own
@@ -87,6 +87,10 @@ def _value(score: Estimate | float) -> float:
     return score.value if isinstance(score, Estimate) else score
 
 
+def _off(found: ClassObedience) -> tuple[str, str]:
+    return f"{found.mean_levels:.1f}", f"{found.within:.0%}"
+
+
 def _style_table(styles: StyleReport) -> Table:
     title = f"{len(styles.styles)} styles on {len(styles.maps)} label maps"
     worst, lost = max(styles.fidelity_lost.items(), key=lambda item: item[1])
@@ -97,15 +101,17 @@ def _style_table(styles: StyleReport) -> Table:
     table = Table(title=title, caption=caption, box=box.SIMPLE)
     for heading in ("class", "pictures", "color off, levels ↓", f"within {MOST_LEVELS:.0f} ↑"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, found in styles.classes.items():
-        table.add_row(name, str(found.n_pictures), f"{found.mean_levels:.1f}", f"{found.within:.0%}")
+    bare = f"{styles.walls}, bare"  # without what the weights take for something else
+    for name, found in (styles.classes | {bare: styles.bare}).items():
+        table.add_row(name, str(found.n_pictures), *_off(found))
     return table
 
 
 def _paint_table(styles: StyleReport) -> Table:
     table = Table(title=f"{styles.walls} alone in another color", box=box.SIMPLE)
-    for heading in ("color", "color off, levels ↓", f"within {MOST_LEVELS:.0f} ↑", "texture"):
+    within = f"within {MOST_LEVELS:.0f} ↑"
+    for heading in ("color", "color off, levels ↓", within, "bare, levels ↓", within, "texture"):
         table.add_column(heading, justify="left" if heading == "color" else "right")
     for name, found in styles.paints.items():
-        table.add_row(name, f"{found.mean_levels:.1f}", f"{found.within:.0%}", f"{found.texture:.0%}")
+        table.add_row(name, *_off(found), *_off(found.bare), f"{found.texture:.0%}")
     return table
