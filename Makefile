@@ -35,7 +35,7 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s tests/soak
 
-# The five runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
+# The first five runs that weights/README.md tells of. Stopped ones go on, finished ones are not done again.
 DATA := data
 RUNS := runs/weights
 BATCH_SIZE := 32
