@@ -120,7 +120,9 @@ class Generator:
         """
         self._check(classes, colors)
         _, height, width = classes.shape
-        told, _ = self._prepare(pad_to_stride(classes, self.card.stride), colors)
+        if classes.size == 0:
+            return classes.copy()
+        told, _ = self._prepare(pad_to_stride(classes.copy(), self.card.stride), colors)
         return told[:, :height, :width]
 
     def lot(self, height: int, width: int) -> int:

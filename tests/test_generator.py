@@ -127,6 +127,8 @@ def test_label_maps_are_told_at_their_own_size(
 ) -> None:
     classes, colors = blocks(2, 40, 75), tiny_generator.color_sets[:2]
     np.testing.assert_array_equal(tiny_generator.told(classes, colors), classes)
+    for empty in (classes[:, :0], classes[:, :, :0]):
+        assert tiny_generator.told(empty, colors).shape == empty.shape
     monkeypatch.setattr(tiny_generator, "_prepare", lambda padded, shown: (padded[:, ::-1, ::-1], shown))
     stride = tiny_generator.card.stride
     padded = np.pad(classes, ((0, 0), (0, -40 % stride), (0, -75 % stride)), mode="edge")
