@@ -16,6 +16,7 @@ from operators import OLD_OPERATORS
 from facadegen import torchscript
 from facadegen.errors import WeightsError
 from facadegen.generator import Generator, load
+from facadegen.tiles import plan_tiles
 from facadegen.torchscript import quiet
 from facadegen.weights import CARD_NAME, Card, shipped_weights
 
@@ -107,18 +108,16 @@ def test_weights_are_small_and_stored_in_half_precision(weights: Path) -> None:
 
 def test_tiles_equal_the_whole_by_the_context_on_the_card(weights: Path) -> None:
     generator = load(weights, "cpu", "fp32")
-    step = generator.card.context_px + generator.card.stride
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, len(generator.card.label_set.classes), (8, 24), dtype=np.uint8)
-    require_same_in_tiles(generator, enlarged(blocks, step, 3 * step))
+    require_same_in_tiles(generator, enlarged(blocks, *made_in_tiles(generator)))
 
 
 def test_tiles_equal_the_whole_where_shops_and_doors_are_tall(weights: Path) -> None:
     generator = load(weights, "cpu", "fp32")
-    step = generator.card.context_px + generator.card.stride
     wall, shop, door = map(generator.card.label_set.index_of, ("facade", "shop", "door"))
     blocks = np.array([[shop, door, wall], [door, wall, shop], [wall, shop, door]] * 3, np.uint8)
-    require_same_in_tiles(generator, enlarged(blocks, 3 * step, step // 3))
+    require_same_in_tiles(generator, enlarged(blocks.T, *made_in_tiles(generator)))
 
 
 def test_tiles_equal_the_whole_where_surroundings_are_wide(weights: Path) -> None:
@@ -141,7 +140,16 @@ def enlarged(blocks: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDAr
     return whole[None, :height, :width]
 
 
+def made_in_tiles(generator: Generator) -> tuple[int, int]:
+    """The height and width of a wide map that is too large for one tile, whatever the budget."""
+    stride = generator.card.stride
+    least_side_px = 3 * (generator.card.context_px + -generator.card.context_px % stride) + stride
+    return least_side_px // (2 * stride) * stride, 2 * least_side_px + 8 * stride
+
+
 def require_same_in_tiles(generator: Generator, classes: npt.NDArray[np.uint8]) -> None:
+    _, height, width = classes.shape
+    assert len(plan_tiles(height, width, generator.card.stride, generator.card.context_px, 1)) > 1
     whole = generator.generate(classes, generator.color_sets[:1])
     tiled = generator.generate(classes, generator.color_sets[:1], whole_picture_px=1)
     apart = np.abs(whole.astype(np.int16) - tiled)
