@@ -187,6 +187,15 @@ def test_panes_are_in_the_color_of_the_shop_or_the_door(opening: int) -> None:
     assert not torch.equal(made, generator(False)(classes, colors))
 
 
+@pytest.mark.parametrize("opening", [SHOP, DOOR])
+def test_posts_of_tiles_are_those_of_the_whole_picture(opening: int) -> None:
+    classes, colors = torch.full((1, 96, 1248), opening, dtype=torch.uint8), torch.rand(1, 12, 3)
+    made_by, left, context_px = generator(True), 544, LeanUNet.context_px + Glazing.reach_px
+    whole = made_by(classes, colors)[..., left + context_px :]
+    tile = made_by(classes[:, :, left:], colors, 0, left)[..., context_px:]
+    assert tile.numel() and (tile.int() - whole.int()).abs().max() <= 1
+
+
 def test_other_pictures_stay_as_they_are() -> None:
     classes, colors = class_maps(), torch.rand(1, 12, 3)
     classes[:, LARGE] = WALL

@@ -4,8 +4,8 @@ A shop that is larger than those seen in training comes out as letters, awnings,
 over, each again and again. A door comes out with the same lit arch as any other, like a keyhole, and a large
 one as a flat, dark board. Windows have frames, panes and reflections. So that is what the network is told
 they are, but for a band at the top of shops, which is for signs, and one at the bottom of doors: their
-panels, which are pillars there, for these are carved. So are posts in panes that would be wider than windows
-are, and come out without frames.
+panels, which are pillars there, for these are carved. Panes wider than windows come out without frames, so
+they are parted by posts, which are pillars, too.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PANE_PX, LEAST_PANE_PX = 104, 40
 class Glazing(nn.Module):
     """What classes are to be drawn as."""
 
-    reach_px = LEAST_SHOP_PX  # how far away a class can matter
+    reach_px: Final[int] = max(LEAST_SHOP_PX, 2 * LEAST_PANE_PX + POST_PX)  # how far away a class can matter
 
     def __init__(self, shop: int, door: int, window: int, pillar: int) -> None:
         """The ids of the four classes."""
@@ -43,7 +43,6 @@ class Glazing(nn.Module):
         self.post_px: Final[int] = POST_PX
         self.pane_px: Final[int] = PANE_PX
         self.least_pane_px: Final[int] = LEAST_PANE_PX
-        self.longest_px: Final[int] = self.reach_px
 
     @classmethod
     def of(cls, classes: Sequence[str]) -> Self | None:
@@ -65,17 +64,18 @@ class Glazing(nn.Module):
         return drawn_as
 
     def _shops(self, classes: Tensor) -> Tensor:
-        down, height = _measured(classes == self.shop, self.longest_px)
+        down, height = _measured(classes == self.shop, self.reach_px)
         is_pane = (height >= self.least_shop_px) & (down > self.sign_px)
         return classes.masked_fill(is_pane, self.window)
 
     def _doors(self, classes: Tensor) -> Tensor:
-        up, height = _measured(classes.flip(1) == self.door, self.longest_px)
+        up, height = _measured(classes.flip(1) == self.door, self.reach_px)
         is_panel = up <= (height * self.panel_fifths // 5).clamp(max=self.panel_px)
         is_tall = (height >= self.least_door_px).flip(1)
         return classes.masked_fill(is_tall, self.window).masked_fill(is_tall & is_panel.flip(1), self.pillar)
 
     def _place_posts(self, drawn_as: Tensor, is_pane: Tensor, left: int) -> None:
+        """Draws posts into `drawn_as`, where all around them is pane."""
         before_px, around_px = self.least_pane_px, self.least_pane_px + self.post_px + self.least_pane_px
         for first in range(-left % self.pane_px, drawn_as.size(2) - around_px + 1, self.pane_px):
             is_wide = is_pane[:, :, first : first + around_px].all(2, keepdim=True)
@@ -84,7 +84,7 @@ class Glazing(nn.Module):
 
 
 def _columns(classes: Tensor, which: int, length_px: int) -> Tensor:
-    """The numbers of columns where a class may last for so long in any of the maps (N, H, W), and of few
+    """The numbers of the columns where a class lasts for so long in any of the maps (N, H, W), and of few
     others, by a few rows: it takes next to no time."""
     is_there = classes[:, :: length_px // 3] == which  # of what is as long at least three in a row
     may_last = is_there[:, 2:] & is_there[:, 1:-1] & is_there[:, :-2]
