@@ -112,8 +112,8 @@ class Generator:
         return pictures
 
     def told(self, classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """Label maps (N, H, W) as the network itself is told them: sky among roofs may be background there,
-        and neighbors' walls be classes of their own, from the number of classes on.
+        """Label maps (N, H, W) as the weights prepare them: sky among roofs may be background there, and
+        neighbors' walls be classes of their own, from the number of classes on.
 
         Raises:
             ValueError: as `generate`.

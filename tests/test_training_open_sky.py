@@ -179,7 +179,7 @@ class Above(OpenSky):
 @pytest.mark.parametrize(
     ("per_cent", "wall", "kept"), [(0, 0.2, True), (5, 0.3, True), (10, 0.6, True), (30, 0.2, False)]
 )
-def test_walls_make_up_for_sky_as_far_as_no_eye_notices(per_cent: int, wall: float, kept: bool) -> None:
+def test_walls_make_up_for_sky_up_to_a_limit(per_cent: int, wall: float, kept: bool) -> None:
     telling = Above(CLASS_COUNT, WALL, BACKGROUND)
     telling.per_cent = per_cent
     classes, colors = torch.full((1, 200, 200), WALL, dtype=torch.uint8), torch.full((1, CLASS_COUNT, 3), 0.5)

@@ -42,7 +42,7 @@ class ClassObedience:
 class PaintObedience(ClassObedience):
     """The same of the facade, or whatever takes its place, where it alone is given a color.
 
-    bare: of what of it the weights themselves take for it, too: not for sky, say. texture: how much its
+    bare: the same without what the weights take for something else, such as sky. texture: how much its
     neighboring pixels differ, relative to what they do in default colors.
     """
 
@@ -54,11 +54,11 @@ class PaintObedience(ClassObedience):
 class StyleReport:
     """How styles are obeyed.
 
-    classes, paints: by name and by color. walls: the class that paints were asked of. bare: of what of it the
-    weights themselves take for it. recognised: the share of pictures, made in colors estimated from a photo
-    alone, whose color of that class is nearest to that photo's own, of all styles. recognised_estimates: the
-    same of the estimates themselves. fidelity_lost: how far each style's label fidelity is below that of the
-    default colors.
+    classes, paints: by name and by color. walls: the class that paints were asked of. bare: of that class in
+    styles, without what the weights take for something else. recognised: the share of pictures, made in
+    colors estimated from a photo alone, whose color of that class is nearest to that photo's own, of all
+    styles. recognised_estimates: the same of the estimates themselves. fidelity_lost: how far each style's
+    label fidelity is below that of the default colors.
     """
 
     styles: tuple[str, ...]

@@ -110,7 +110,7 @@ def _style_table(styles: StyleReport) -> Table:
 def _paint_table(styles: StyleReport) -> Table:
     table = Table(title=f"{styles.walls} alone in another color", box=box.SIMPLE)
     within = f"within {MOST_LEVELS:.0f} ↑"
-    for heading in ("color", "color off, levels ↓", within, "bare, levels ↓", within, "texture"):
+    for heading in ("color", "color off, levels ↓", within, "bare, levels ↓", f"bare, {within}", "texture"):
         table.add_column(heading, justify="left" if heading == "color" else "right")
     for name, found in styles.paints.items():
         table.add_row(name, *_off(found), *_off(found.bare), f"{found.texture:.0%}")

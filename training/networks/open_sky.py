@@ -5,7 +5,7 @@ walls the color asked for paints that sky as wall, or as something in between, w
 So what is sky in it is told first, by a network that has learnt from photos where it was.
 
 A color that walls are asked to have is the mean of all that is labelled so, as it is in photos that colors
-are taken from. So walls make up for sky among them, as far as no eye would notice.
+are taken from. So walls make up for sky among them, by 8 levels of 255 at most.
 """
 
 from collections.abc import Sequence
