@@ -12,6 +12,7 @@ from facadegen.cpus import available_cpus
 from facadegen.discover import Job, Naming, Rule
 from facadegen.encoding import Encoding
 from facadegen.errors import LabelMapError, UsageError
+from facadegen.formats import LABEL_MAP_SUFFIXES
 from facadegen.interrupt import Stop, stop_on_signals
 from facadegen.options import Options, WatchFlags
 from facadegen.palettes import Color, LabelSet, parse_color
@@ -37,7 +38,7 @@ def make_batch(in_path: Path, out_path: Path, options: Options) -> int:
         for problem in plan.problems:
             report.fail(problem)
         if not plan.jobs and not plan.problems:
-            report.note(f"{in_path}: no label maps here ({', '.join(sorted(discover.INPUT_SUFFIXES))})")
+            report.note(f"{in_path}: no label maps here ({', '.join(sorted(LABEL_MAP_SUFFIXES))})")
         with report.doing("looking for what is up to date"):
             to_run, settled = sort_out(_until(stop, plan.jobs), settings)
         for outcome in settled:

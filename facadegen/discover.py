@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facadegen.errors import FacadegenError, LabelMapError, UsageError
+from facadegen.formats import FACADE_SUFFIXES, LABEL_MAP_SUFFIXES, PICTURE_SUFFIXES, check_format
 
-INPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-_ENDINGS = tuple(INPUT_SUFFIXES)
-# What can be no folder for facades: it would be taken for a picture.
-_PICTURE_SUFFIXES = INPUT_SUFFIXES | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tga"}
 _FOLDS_NAMES = sys.platform in ("darwin", "win32")
-FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
+_ENDINGS = tuple(LABEL_MAP_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class Naming:
     variants: int = 1
 
     def __post_init__(self) -> None:
-        if self.format not in (None, *FORMATS.values()):
-            raise UsageError(f"--format {self.format}: choose png, jpg or webp")
+        if self.format is not None:
+            check_format(self.format)
         if not 1 <= self.variants <= 1000:
             raise UsageError(f"--variants {self.variants}: choose a number from 1 to 1000")
 
@@ -101,7 +98,7 @@ def check_folder_name(out_root: Path, root: Path) -> None:
 
 def is_named_like_a_picture(path: Path) -> bool:
     """Whether a path that leads to no folder says by its ending that it is none, either."""
-    return path.suffix.lower() in _PICTURE_SUFFIXES and not is_folder(path)
+    return path.suffix.lower() in PICTURE_SUFFIXES and not is_folder(path)
 
 
 def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
@@ -120,7 +117,7 @@ def same_file(one: Path, other: Path) -> bool:
 
 def twin_of(source: Path) -> Path | None:
     """Another input beside this one whose facade would have the same name, if there is one."""
-    for suffix in sorted(INPUT_SUFFIXES):
+    for suffix in sorted(LABEL_MAP_SUFFIXES):
         for cased in (suffix, suffix.upper(), f".{suffix[1:].capitalize()}"):
             other = source.with_suffix(cased)
             if other.name != source.name and _is_another_file(other, source):
@@ -216,15 +213,15 @@ def _plan_file(source: Path, out_path: Path, naming: Naming) -> Plan:
         jobs = (job_for(source, source.parent, out_path, naming),)
         _refuse_collisions(jobs)
         return Plan(jobs, out_path, naming.suffix[1:])
-    if suffix not in FORMATS:
+    if suffix not in FACADE_SUFFIXES:
         raise UsageError(f"facades are written as .png, .jpg or .webp, not as {suffix}", out_path)
-    if naming.format not in (None, FORMATS[suffix]):
+    if naming.format not in (None, FACADE_SUFFIXES[suffix]):
         raise UsageError(f"is no name for --format {naming.format}", out_path)
-    named = Naming(FORMATS[suffix], naming.variants)
+    named = Naming(FACADE_SUFFIXES[suffix], naming.variants)
     targets = _targets(out_path.with_suffix(""), named, out_path.suffix)
     jobs = (Job(source, targets, out_path.parent),)
     _refuse_collisions(jobs)
-    return Plan(jobs, out_path.parent, FORMATS[suffix])
+    return Plan(jobs, out_path.parent, FACADE_SUFFIXES[suffix])
 
 
 def _targets(stem: Path, naming: Naming, suffix: str | None = None) -> tuple[Path, ...]:

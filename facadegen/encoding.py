@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from facadegen.errors import LabelMapError, UsageError
+from facadegen.formats import check_format
 from facadegen.picture import open_regular, reader_for
 from facadegen.png import png_bytes
 
@@ -43,8 +44,7 @@ class Encoding:
     quality: int | None = None
 
     def __post_init__(self) -> None:
-        if self.format not in _PILLOW_NAMES:
-            raise UsageError(f"--format {self.format}: choose png, jpg or webp")
+        check_format(self.format)
         if self.quality is None:
             return
         if self.format == "png":

@@ -11,6 +11,7 @@ from cyclopts import CoercionError, Group, Parameter, Token
 
 from facadegen.discover import is_named_like_a_picture
 from facadegen.errors import UsageError
+from facadegen.formats import Format
 
 _looks = partial(Parameter, group=Group("What the facades look like", sort_key=1))
 _files = partial(Parameter, group=Group("Files", sort_key=2))
@@ -68,9 +69,7 @@ class Options:
     labels: Annotated[
         str, _files(help="How label maps are painted: auto, index, or a palette: pix2pix, cmp.")
     ] = "auto"
-    format: Annotated[
-        Literal["png", "jpg", "webp"] | None, _files(help="Default: what the name of OUT says, else png.")
-    ] = None
+    format: Annotated[Format | None, _files(help="Default: what the name of OUT says, else png.")] = None
     quality: Annotated[WholeNumber | None, _files(help="Of jpg and webp, 1 to 100; default: 90.")] = None
     overwrite: Annotated[
         bool, _files(help="Make everything again, and replace pictures of others.", **_flag)
