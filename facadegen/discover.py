@@ -69,7 +69,8 @@ class Plan:
 def plan(in_path: Path, out_path: Path, naming: Naming) -> Plan:
     """The jobs for a file or a whole tree; nothing is written and no picture is opened.
 
-    A single file goes to `out_path` itself where that is named like a picture, else into it as a folder.
+    A single file goes to `out_path` itself where that is named like a picture, else into it as a folder,
+    which has to be there if its name has an ending of letters.
 
     Raises:
         UsageError: IN does not exist, OUT cannot be, or an output would hit another one or an input.
@@ -210,6 +211,11 @@ def _plan_tree(root: Path, out_root: Path, naming: Naming) -> Plan:
 def _plan_file(source: Path, out_path: Path, naming: Naming) -> Plan:
     suffix = out_path.suffix.lower()
     if not is_named_like_a_picture(out_path):
+        # v1.2 is a version, house.txt a slip.
+        if suffix[1:].isalpha() and not os.path.lexists(out_path):
+            raise UsageError(
+                "is no picture by its name (.png, .jpg, .webp); make it if it is a folder", out_path
+            )
         jobs = (job_for(source, source.parent, out_path, naming),)
         _refuse_collisions(jobs)
         return Plan(jobs, out_path, naming.suffix[1:])

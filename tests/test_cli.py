@@ -92,6 +92,9 @@ def test_a_file_to_a_folder(here: Path, run: Run) -> None:
     save_map(here / "in" / "a.png")
     assert run("in/a.png out/deep --format webp") == 0
     assert listing(here / "out") == {"deep/a.webp"}
+    (here / "out.v2").mkdir()
+    assert run("in/a.png out.v2") == 0
+    assert listing(here / "out.v2") == {"a.png"}
 
 
 def test_a_folder_that_is_there_may_be_named_like_a_picture(here: Path, run: Run) -> None:
