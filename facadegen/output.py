@@ -14,6 +14,7 @@ from typing import Literal
 
 from facadegen.encoding import read_provenance
 from facadegen.errors import OutputError
+from facadegen.held import HeldFolder
 
 State = Literal["current", "outdated", "foreign"]
 
@@ -84,27 +85,20 @@ def write(target: Path, data: bytes, out_root: Path, *, overwrite: bool = True) 
     """Puts a file into place in one step; makes folders as needed. overwrite: files of others, too.
 
     Not synced to the disk, which is slow: after a power cut a file may be empty, and `state_of` sees that.
-    Links are looked at before: who may write to the output folder can still turn a folder into one meanwhile.
 
     Raises:
         OutputError: it cannot be written, a link would lead it out of the output folder, or a file of others
             is in its place.
     """
-    folder = target.parent
-    if not _is_inside(folder, out_root):
-        raise OutputError("a link leads out of the output folder here", folder)
-    temp = folder / _temp_name()
-    _unfinished.add(temp)
+    folder, temp = target.parent, _temp_name()
     try:
-        _write_new(temp, data, out_root)
-        if overwrite or not _linked(temp, target):
-            temp.replace(target)
+        _make(folder, out_root)
+        with HeldFolder(folder) as held:
+            if not held.is_in(_place_of(out_root)):  # a link has just taken its place
+                raise _leads_out(folder)
+            _put(held, temp, target, data, overwrite)
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror})", target) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temp.unlink()
-        _unfinished.discard(temp)
 
 
 def clean_leftovers(folders: Iterable[Path], out_root: Path) -> int:
@@ -131,36 +125,52 @@ def abandon() -> None:
             temp.unlink()
 
 
+def _place_of(out_root: Path) -> Path:
+    return _places.get(out_root) or Path(os.path.realpath(out_root))
+
+
 def _is_inside(folder: Path, out_root: Path) -> bool:
-    place = _places.get(out_root) or Path(os.path.realpath(out_root))
-    return Path(os.path.realpath(folder)).is_relative_to(place)
+    return Path(os.path.realpath(folder)).is_relative_to(_place_of(out_root))
 
 
-def _linked(temp: Path, target: Path) -> bool:
+def _leads_out(folder: Path) -> OutputError:
+    return OutputError("a link leads out of the output folder here", folder)
+
+
+def _make(folder: Path, out_root: Path) -> None:
+    """Makes a folder below the root alone: a root that vanished may be a drive that was unplugged."""
+    if not _is_inside(folder, out_root):
+        raise _leads_out(folder)
+    if folder.is_dir():
+        return
+    if not out_root.is_dir():
+        raise OutputError("the output folder is gone", out_root)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _put(held: HeldFolder, temp: str, target: Path, data: bytes, overwrite: bool) -> None:
+    _unfinished.add(target.with_name(temp))
+    try:
+        held.create(temp, data)
+        if overwrite or not _linked(held, temp, target):
+            held.replace(temp, target.name)
+    finally:
+        with contextlib.suppress(OSError):
+            held.unlink(temp)
+        _unfinished.discard(target.with_name(temp))
+
+
+def _linked(held: HeldFolder, temp: str, target: Path) -> bool:
     """Whether the file took a place where none was; unlike replacing, that cannot hit one that just came."""
     try:
-        os.link(temp, target)
+        held.link(temp, target.name)
     except OSError as error:  # there is one, or the disk has no links
         if state_of(target, "") == "foreign":
             raise in_the_way(target) from error
         return False
-    # Who watches the folder for files that are closed or moved there would not hear of a link.
     with contextlib.suppress(OSError):
-        os.close(os.open(target, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
+        held.touch(target.name)  # of a link alone, who waits for files that are closed would not hear
     return True
-
-
-def _write_new(path: Path, data: bytes, out_root: Path) -> None:
-    try:
-        file = path.open("xb")
-    except FileNotFoundError:
-        # Only folders below the root are made here: a root that vanished may be a drive that was unplugged.
-        if not out_root.is_dir():
-            raise OutputError("the output folder is gone", out_root) from None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("xb")
-    with file:
-        file.write(data)
 
 
 def _temp_name() -> str:

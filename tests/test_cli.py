@@ -407,7 +407,7 @@ def test_a_palette_file_replaces_palettes_only(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     capsys.readouterr()
     assert run("palette --gimp b.gpl") == run("palette --gimp c.gpl") == 2
     assert capsys.readouterr().err.count("cannot be written (No space left on device)") == 2

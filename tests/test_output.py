@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facadegen import output, picture
+from facadegen import held, output, picture
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import OutputError
+from facadegen.held import HeldFolder
 
 LINE = provenance_line({"seed": 1})
 PNG = encode(np.zeros((8, 8, 3), np.uint8), Encoding(), LINE)
@@ -72,16 +73,16 @@ def test_a_picture_of_others_that_comes_at_the_last_moment_stays(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "a.png"
-    write_new = output._write_new
+    create = HeldFolder.create
 
-    def wait_until_one_came(*what: Any) -> None:
-        write_new(*what)
+    def wait_until_one_came(held: HeldFolder, name: str, data: bytes) -> None:
+        create(held, name, data)
         target.write_bytes(b"somebody's")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(output, "_write_new", wait_until_one_came)
+    monkeypatch.setattr(HeldFolder, "create", wait_until_one_came)
     if number != errno.EEXIST:
         monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(OutputError, match="was not made by facadegen"):
@@ -93,7 +94,7 @@ def test_a_picture_of_others_that_comes_at_the_last_moment_stays(
 def test_where_no_links_can_be_made_files_are_written_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", refuse)
@@ -123,6 +124,53 @@ def test_a_link_in_the_place_of_the_output_folder_leads_out(tmp_path: Path) -> N
     with pytest.raises(OutputError, match="leads out of the output folder"):
         output.write(out / "a.png", PNG, out)
     assert listing(elsewhere) == set()
+
+
+@pytest.mark.skipif(not held._CAN_HOLD, reason="folders go by their names here")
+@pytest.mark.parametrize("when", ["__init__", "create", "replace"])
+def test_a_link_that_takes_a_folders_place_in_the_midst_of_a_write_leads_nowhere(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (out / "deep").mkdir(parents=True)
+    elsewhere.mkdir()
+    step = getattr(HeldFolder, when)
+
+    def swap_first(*what: Any) -> None:
+        (out / "deep").rename(out / "before")
+        (out / "deep").symlink_to(elsewhere)
+        step(*what)
+
+    monkeypatch.setattr(HeldFolder, when, swap_first)
+    if when == "__init__":
+        with pytest.raises(OutputError, match="leads out of the output folder"):
+            output.write(out / "deep" / "a.png", PNG, out)
+    else:
+        output.write(out / "deep" / "a.png", PNG, out)
+        assert (out / "before" / "a.png").read_bytes() == PNG
+    assert listing(elsewhere) == set()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="nothing is locked for root")
+def test_a_folder_that_may_be_written_but_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir(mode=0o300)
+    output.write(tmp_path / "x" / "a.png", PNG, tmp_path)
+    (tmp_path / "x").chmod(0o700)
+    assert listing(tmp_path) == {"x/a.png"}
+
+
+@pytest.mark.parametrize("can_hold", {held._CAN_HOLD, False})
+def test_folders_are_told_from_those_beside_them(
+    can_hold: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "_CAN_HOLD", can_hold)
+    for folder in ("out/deep/er", "outside"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder, inside in {"out": True, "out/deep/er": True, "outside": False, ".": False}.items():
+        with HeldFolder(tmp_path / folder) as found:
+            assert found.is_in(tmp_path / "out") is inside
+    output.write(tmp_path / "out" / "deep" / "a.png", PNG, tmp_path / "out", overwrite=False)
+    assert listing(tmp_path) == {"out/deep/a.png"}
 
 
 def test_leftovers_elsewhere_are_none_of_ours(tmp_path: Path) -> None:
@@ -157,7 +205,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     def no_space(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "replace", no_space)
+    monkeypatch.setattr(os, "replace", no_space)
     with pytest.raises(OutputError) as caught:
         output.write(target, PNG, tmp_path)
     assert str(caught.value) == f"{target}: cannot be written (No space left on device)"
