@@ -80,6 +80,22 @@ def test_a_stopped_run_goes_on_exactly(
         assert re.search(rf"^{name}: \d+\.\d\d, \d+\.\d\d$", told, re.MULTILINE)
 
 
+def test_a_finished_run_may_be_written_anew_nearer_to_its_start(
+    projected_weights: Path, large_pairs: Path, tmp_path: Path
+) -> None:
+    heads = {}
+    for share in (0.0, 1.0, 0.25):
+        out = tmp_path / f"{share}.pt"
+        changes = {"rate": 0.3, "start-share": share, "run-dir": tmp_path / "run"}
+        assert refine.main(arguments(projected_weights, large_pairs, out, **changes)) == 0
+        heads[share] = state(out)["network.head.weight"].float()
+    start = state(projected_weights)["network.head.weight"].float()
+    assert (heads[0.0] - start).abs().max() > 0.005
+    assert torch.allclose(heads[1.0], start, atol=1e-4)
+    assert torch.allclose(heads[0.25], 0.25 * start + 0.75 * heads[0.0], atol=1e-4)
+    assert generator.load(out, device="cpu").card.training["start_share"] == 0.25
+
+
 def test_a_run_is_not_gone_on_with_in_another_way(
     projected_weights: Path,
     large_pairs: Path,
@@ -104,6 +120,7 @@ def test_a_run_is_not_gone_on_with_in_another_way(
         ({"steps": 0}, "--steps must be at least 1"),
         ({"seed": -1}, "--seed must be at least 0, not -1"),
         ({"rate": 1.5}, "--rate must lie between 0 and 1"),
+        ({"start-share": -0.1}, "--start-share must lie in 0..1, not -0.1"),
         ({"checkpoint-every": 0}, "--checkpoint-every must be at least 1"),
     ],
 )

@@ -226,15 +226,11 @@ class Trainer:
         """The running average of the generator, with statistics for its BatchNorms.
 
         Those that the generator has settled on, or else estimated anew from the batches. start_share: how far
-        back towards pretrained parameters, 0..1; the mean of both may be better than either (WiSE-FT,
-        Wortsman et al. 2022, arXiv 2109.01903, section 3).
+        back towards pretrained parameters, 0..1.
         """
         network = copy.deepcopy(self.average.module)
         if start_share:
-            with torch.no_grad():
-                for name, value in network.state_dict().items():
-                    if value.is_floating_point():
-                        value.lerp_(self.pretrained[name], start_share)
+            go_back(network, self.pretrained, start_share)
         if not self._settled(self.done - 1):
             with torch.no_grad(), self._autocast():
                 update_bn((b.to(self.device) for b in batches), _OnBatch(network))
@@ -355,6 +351,18 @@ def run(
         if agreed(stopped(), trainer.world, trainer.device):
             return trainer.done == trainer.schedule.steps
     return True
+
+
+@torch.no_grad()
+def go_back(network: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
+    """Move a network's state towards the one it started from by that share of the way, 0..1.
+
+    What lies between both may be better than either (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903,
+    section 3).
+    """
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(start[name], share)
 
 
 def _batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:

@@ -3,6 +3,7 @@
 python -m training.refine --weights WEIGHTS --data DIR --out WEIGHTS
 """
 
+import copy
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import torch
 from cyclopts import App, Parameter
 from rich.console import Console
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facadegen.device import choose_device
@@ -21,7 +23,7 @@ from facadegen.weights import Card, read_card
 from training import checkpoint, command
 from training.distributed import World, average_gradients, joined
 from training.export import export, source_commit
-from training.loop import Schedule
+from training.loop import Schedule, go_back
 from training.networks.lean_unet import LeanUNet, folded
 from training.pretrained import PretrainedWeights, read_weights
 from training.resumable import Run
@@ -39,7 +41,7 @@ app = App(name="python -m training.refine", help_format="plaintext", version_fla
 
 @dataclass(frozen=True)
 class Options:
-    """What shapes the weights, but for those to begin with.
+    """What shapes the weights, but for those to begin with. start_share: how far back towards these, 0..1.
 
     Raises:
         UsageError: a value that cannot work.
@@ -49,12 +51,20 @@ class Options:
     batch_size: int
     rate: float
     seed: int
+    start_share: float
 
     def __post_init__(self) -> None:
         command.require_at_least(1, steps=self.steps, batch_size=self.batch_size)
         command.require_at_least(0, seed=self.seed)
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}")
+        if not 0 <= self.start_share <= 1:
+            raise UsageError(f"--start-share must lie in 0..1, not {self.start_share}")
+
+    @property
+    def while_learning(self) -> dict[str, Any]:
+        """What a run must share with the one it goes on with."""
+        return {name: value for name, value in asdict(self).items() if name != "start_share"}
 
 
 class Refinement:
@@ -68,6 +78,7 @@ class Refinement:
         self.generator = generator.eval().to(device)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.before = folded(generator).requires_grad_(False)
+        self.start = copy.deepcopy(generator.state_dict())
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
         self.optimizer = torch.optim.Adam(self.generator.parameters(), options.rate, BETAS)
         self.schedule = Schedule(options.steps, ramp=RAMP_STEPS, decay_from=0.0)
@@ -88,6 +99,12 @@ class Refinement:
         self.average.update_parameters(self.generator)
         self.done += 1
         self.seconds += time.perf_counter() - since
+
+    def learnt(self) -> nn.Module:
+        """The averaged generator, gone back towards what it was."""
+        generator: nn.Module = copy.deepcopy(self.average.module)
+        go_back(generator, self.start, self.options.start_share)
+        return generator
 
     def state(self) -> dict[str, Any]:
         """All that changes, for a checkpoint."""
@@ -118,6 +135,7 @@ def refine(
     batch_size: int = 8,
     rate: float = 4e-4,
     seed: int = 0,
+    start_share: float = 0.3,
     device: str = "auto",
     checkpoint_every: int = 50,
 ) -> int:
@@ -147,12 +165,14 @@ def refine(
         The learning rate to begin with.
     seed
         What everything random follows from.
+    start_share
+        How far back towards the generator of WEIGHTS the one written lies: 0 is all that was learnt.
     device
         auto, cpu, cuda or mps.
     checkpoint_every
         Steps between checkpoints.
     """
-    options = Options(steps, batch_size, rate, seed)
+    options = Options(steps, batch_size, rate, seed, start_share)
     command.require_at_least(1, checkpoint_every=checkpoint_every)
     folder = run_dir or Path("runs", f"{out.stem}-refined")
     chosen = choose_device(device)
@@ -169,7 +189,7 @@ def refine(
         console = Console(stderr=True, markup=False, quiet=not world.leads)
         refinement = Refinement(generator, lesson, options, chosen, world)
         maps = fingerprint(lesson.maps.classes)
-        shape = asdict(options) | {"label_maps": maps, "weights": start.sha256}
+        shape = options.while_learning | {"label_maps": maps, "weights": start.sha256}
         run = Run(refinement, folder, checkpoint.REFINE, shape, [source_commit()])
         if not run.complete(console, out, checkpoint_every):
             return command.INTERRUPTED
@@ -180,7 +200,7 @@ def refine(
                     lesson.left(each, stages.start(title))
                     for each, title in (
                         (refinement.before, "measuring what was to be learnt"),
-                        (refinement.average.module, "measuring what is left"),
+                        (refinement.learnt(), "measuring what is left"),
                     )
                 )
             console.print(f"wrote {out}; what there is to be put right, in levels of 255, before and now:")
@@ -192,7 +212,7 @@ def refine(
 def write_weights(
     run: Run, refinement: Refinement, card: Card, start: PretrainedWeights, path: Path, data: list[str]
 ) -> None:
-    """Export the averaged generator, all else as it was in the weights file that it began with.
+    """Export what was learnt, all else as it was in the weights file that it began with.
 
     Raises:
         TrainingError: as `export`.
@@ -206,7 +226,7 @@ def write_weights(
         "start_from": card.training | {"sha256": start.sha256},
     }
     export(
-        refinement.average.module,
+        refinement.learnt(),
         start.build_parser(card.label_set),
         start.color_sets,
         replace(card, training=training, scores={}).to_json(),
