@@ -47,8 +47,8 @@ class Style:
         if self.reference is not None and self.seed is not None:
             raise UsageError("a seed picks colors and a style picture gives them; use one of the two")
         for name, color in self.colors:
-            if len(color) != 3 or not all(0 <= value <= 255 for value in color):
-                raise UsageError(f"class {name!r}: color {color!r} is not three numbers 0..255")
+            if len(color) != 3 or not all(_is_level(value) for value in color):
+                raise UsageError(f"class {name!r}: color {color!r} is not three whole numbers 0..255")
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +162,11 @@ def complete_colors(partial: Colors, color_sets: npt.NDArray[np.float32]) -> Col
         nearest = having[np.argmin(distances[having])] if len(having) else None
         complete[class_id] = 0.5 if nearest is None else color_sets[nearest, class_id]
     return complete
+
+
+def _is_level(value: object) -> bool:
+    # Weights take colors of 0..1: so small ones would pass for black.
+    return isinstance(value, int | np.integer) and 0 <= int(value) <= 255
 
 
 def _check_possible(style: Style, generator: ColorSource, variants: int) -> None:

@@ -157,13 +157,22 @@ def test_a_color_by_hand_is_obeyed_in_all_variants_and_changes_nothing_else(styl
         ((("fasade", BRICK),), "no class 'fasade', did you mean 'facade'"),
         ((("facade", BRICK), ("Facade", BRICK)), "'Facade' is given two colors"),
         ((("background", BRICK),), "'background' takes no color"),
-        ((("facade", (256, 0, 0)),), "not three numbers 0..255"),
-        ((("facade", (1, 2)),), "not three numbers 0..255"),
+        ((("facade", (256, 0, 0)),), "not three whole numbers 0..255"),
+        ((("facade", (1, 2)),), "not three whole numbers 0..255"),
+        ((("facade", (0.7, 0.3, 0.2)),), "not three whole numbers 0..255"),
     ],
 )
 def test_colors_that_cannot_be(colors: Any, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         resolve_style(Style(colors=colors), Source())
+
+
+def test_colors_may_be_numbers_of_numpy() -> None:
+    of_numpy, plain = (
+        resolve_style(Style(colors=(("facade", color),)), Source()).choose(a_map())
+        for color in (tuple(np.array(BRICK, np.uint8)), BRICK)
+    )
+    assert np.array_equal(of_numpy, plain)
 
 
 # --style
