@@ -92,9 +92,13 @@ def read_provenance(path: Path) -> str | None:
         return _provenance_in(file)
 
 
-def is_facade(data: bytes) -> bool:
-    """Whether these are all bytes of a picture of facadegen's."""
-    return _SOFTWARE.encode() in data and bool(_provenance_in(io.BytesIO(data)))
+def refuse_facade(data: bytes) -> None:
+    """Raises LabelMapError for all bytes of a picture of facadegen's.
+
+    Its own side-by-side pictures would do as pairs, and two watches could feed each other without end.
+    """
+    if _SOFTWARE.encode() in data and _provenance_in(io.BytesIO(data)):
+        raise LabelMapError("is a picture that facadegen made, no label map")
 
 
 def _provenance_in(file: BinaryIO) -> str | None:

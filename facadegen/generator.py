@@ -185,8 +185,10 @@ class Generator:
         """
         from PIL import Image
 
-        from facadegen.labels import decode
+        from facadegen.encoding import refuse_facade
+        from facadegen.labels import MAX_PIXELS, decode
         from facadegen.palettes import parse_color
+        from facadegen.picture import read_file
         from facadegen.style import Style, resolve_style
 
         parsed = {
@@ -196,7 +198,12 @@ class Generator:
         wanted = Style(None if style is None else Path(style), tuple(parsed.items()), seed)
         chooser = resolve_style(wanted, self, variants=variant + 1)
         source = Path(label_map) if isinstance(label_map, str | Path) else _as_file(label_map)
-        decoded = decode(source, self.card.label_set)
+        try:
+            data = read_file(source, MAX_PIXELS)
+            refuse_facade(data)
+            decoded = decode(data, self.card.label_set)
+        except LabelMapError as error:
+            raise LabelMapError(error.problem, source if isinstance(source, Path) else None) from error
         chosen = chooser.choose_variants(decoded.classes, variant + 1)[variant]
         return Image.fromarray(self.generate(decoded.classes[None], chosen[None])[0])
 

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image
 from tiny import CARD
 
 from facadegen import device, generator
+from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import LabelMapError, UsageError
 from facadegen.generator import Generator, load
 from facadegen.labels import render
@@ -310,3 +311,10 @@ def test_called_with_what_is_no_label_map(tiny_generator: Generator, tmp_path: P
         tiny_generator(tmp_path / "none.png")
     with pytest.raises(LabelMapError):
         tiny_generator(Image.effect_noise((64, 64), 60))
+
+
+def test_called_with_a_picture_that_facadegen_made(tiny_generator: Generator, tmp_path: Path) -> None:
+    pair = tmp_path / "pair.png"
+    pair.write_bytes(encode(np.zeros((8, 16, 3), np.uint8), Encoding(), provenance_line({})))
+    with pytest.raises(LabelMapError, match=r"pair\.png: is a picture that facadegen made"):
+        tiny_generator(pair)
