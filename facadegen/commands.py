@@ -160,7 +160,7 @@ class _Desk:
         return self._watcher.defer(source)
 
     def _latency_s(self, outcome: Outcome) -> float:
-        changed_ns, now_ns = output.last_changed_ns(outcome.job.source), time.time_ns()
+        changed_ns, now_ns = discover.last_changed_ns(outcome.job.source), time.time_ns()
         came_meanwhile = self._began_ns <= changed_ns <= now_ns  # files may be dated in the future
         return (now_ns - changed_ns) / 1e9 if came_meanwhile else outcome.seconds
 

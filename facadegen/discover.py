@@ -108,6 +108,23 @@ def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:
     return Job(source, _targets(folder / source.stem, naming), out_root)
 
 
+def last_changed_ns(source: Path) -> int:
+    """When a file became what it is: was written, moved here, copied with its old date, or linked anew.
+
+    0 for a file that is gone by now, or not for us to look at.
+    """
+    try:
+        stats = [source.lstat()]
+        if stat.S_ISLNK(stats[0].st_mode):
+            stats.append(source.stat())
+    except OSError:
+        return 0
+    times_ns = [each.st_mtime_ns for each in stats]
+    if os.name == "posix":  # elsewhere st_ctime is the time of creation
+        times_ns += [each.st_ctime_ns for each in stats]
+    return max(times_ns)
+
+
 def same_file(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file or folder, by whatever names; either may be absent."""
     try:

@@ -46,23 +46,6 @@ def prepare(out_root: Path) -> None:
         raise OutputError(f"cannot be written to ({error.strerror})", out_root) from error
 
 
-def last_changed_ns(source: Path) -> int:
-    """When a file became what it is: was written, moved here, copied with its old date, or linked anew.
-
-    0 for a file that is gone by now, or not for us to look at.
-    """
-    try:
-        stats = [source.lstat()]
-        if stat.S_ISLNK(stats[0].st_mode):
-            stats.append(source.stat())
-    except OSError:
-        return 0
-    times_ns = [each.st_mtime_ns for each in stats]
-    if os.name == "posix":  # elsewhere st_ctime is the time of creation
-        times_ns += [each.st_ctime_ns for each in stats]
-    return max(times_ns)
-
-
 def state_of(target: Path, provenance: str) -> State:
     """Whether an output can stay ("current"), is to be made ("outdated"), or not ours ("foreign")."""
     try:

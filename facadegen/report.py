@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from facadegen import output
+from facadegen import discover
 from facadegen.errors import FacadegenError, printable
 from facadegen.lines import JsonLines, count, duration, failure, record, tail
 from facadegen.pipeline import Outcome
@@ -198,7 +198,7 @@ class WatchReport:
         source = outcome.job.source
         name = self._name(source)
         if outcome.reason is not None:
-            found = outcome.reason, output.last_changed_ns(source)
+            found = outcome.reason, discover.last_changed_ns(source)
             if self._failures.get(source) == found:  # a disk that stays full is told of once
                 return
             self._log("failed", f"{name}: {printable(outcome.reason)}")
