@@ -28,12 +28,12 @@ class HeldFolder:
         if self._fd is not None:
             os.close(self._fd)
 
-    def is_in(self, root: Path) -> bool:
-        """Whether the folder is `root` itself, which may be no link, or lies below it."""
+    def is_in(self, root: os.stat_result) -> bool:
+        """Whether the folder is the one of that stat or lies below it; True where none can be held open."""
         if self._fd is None:
-            return Path(os.path.realpath(self._path)).is_relative_to(root)
-        sought, found, above = root.lstat(), os.fstat(self._fd), "."
-        while not os.path.samestat(found, sought):
+            return True
+        found, above = os.fstat(self._fd), "."
+        while not os.path.samestat(found, root):
             below, above = found, f"{above}{os.sep}.."
             found = os.stat(above, dir_fd=self._fd)
             if os.path.samestat(found, below):  # the top
@@ -47,15 +47,15 @@ class HeldFolder:
             file.write(data)
 
     def replace(self, name: str, other: str) -> None:
-        """Gives a file the name of another one, which goes."""
+        """Renames a file over another one."""
         os.replace(self._at(name), self._at(other), src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
     def link(self, name: str, other: str) -> None:
-        """Gives a file one more name, which none may have."""
+        """Makes a hard link; fails where there is a file of the other name."""
         os.link(self._at(name), self._at(other), src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
     def touch(self, name: str) -> None:
-        """Closes a file as one closes what was written, for those who watch the folder."""
+        """Opens a file for writing and closes it, which tells those who watch the folder."""
         os.close(os.open(self._at(name), _WRITE_ONLY, dir_fd=self._fd))
 
     def unlink(self, name: str) -> None:

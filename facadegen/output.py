@@ -77,7 +77,7 @@ def write(target: Path, data: bytes, out_root: Path, *, overwrite: bool = True) 
     try:
         _make(folder, out_root)
         with HeldFolder(folder) as held:
-            if not held.is_in(_place_of(out_root)):  # a link has just taken its place
+            if not held.is_in(_root(out_root)):  # a link has just taken its place
                 raise _leads_out(folder)
             _put(held, temp, target, data, overwrite)
     except OSError as error:
@@ -110,6 +110,14 @@ def abandon() -> None:
 
 def _place_of(out_root: Path) -> Path:
     return _places.get(out_root) or Path(os.path.realpath(out_root))
+
+
+def _root(out_root: Path) -> os.stat_result:
+    """The output folder itself; a link that has taken its place is not followed."""
+    try:
+        return _place_of(out_root).lstat()
+    except PermissionError:  # a folder above may not be searched, so that only the way from here leads to it
+        return out_root.stat()
 
 
 def _is_inside(folder: Path, out_root: Path) -> bool:

@@ -1,10 +1,12 @@
 """What is an input, where its facade goes, and what is refused before anything is made."""
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from unprivileged import needs_fork, unprivileged
 
 from facadegen import discover
 from facadegen.discover import Naming, Plan, Rule, job_for, plan
@@ -212,24 +214,18 @@ def test_a_pipe_is_no_input(tmp_path: Path) -> None:
     assert plan(tmp_path, tmp_path / "out", PNG).jobs == ()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_files_that_may_not_be_looked_at_are_told_of(tmp_path: Path) -> None:
-    touch(tmp_path / "in" / "names" / "a.png", tmp_path / "in" / "names" / "deep" / "b.png")
-    (tmp_path / "in" / "names").chmod(0o644)
-    found = plan(tmp_path / "in", tmp_path / "out", PNG)
-    (tmp_path / "in" / "names").chmod(0o755)
-    assert [job.source.name for job in found.jobs] == ["a.png"]
-    assert "Permission denied" in str(found.problems[0])
+@needs_fork
+@pytest.mark.parametrize(("mode", "seen"), [(0o644, ["a.png", "b.png"]), (0o000, ["b.png"])])
+def test_folders_that_may_not_be_looked_into_are_told_of(mode: int, seen: list[str], tmp_path: Path) -> None:
+    def plan_around_locked() -> None:
+        touch(Path("in/locked/a.png"), Path("in/locked/deep/c.png"), Path("in/b.png"))
+        Path("in/locked").chmod(mode)
+        found = plan(Path("in"), Path("out"), PNG)
+        Path("in/locked").chmod(0o755)
+        assert sorted(job.source.name for job in found.jobs) == seen
+        assert "Permission denied" in str(found.problems[0])
 
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
-    touch(tmp_path / "in" / "locked" / "a.png", tmp_path / "in" / "b.png")
-    (tmp_path / "in" / "locked").chmod(0)
-    found = plan(tmp_path / "in", tmp_path / "out", PNG)
-    (tmp_path / "in" / "locked").chmod(0o755)
-    assert [job.source.name for job in found.jobs] == ["b.png"]
-    assert "Permission denied" in str(found.problems[0])
+    unprivileged(plan_around_locked, tmp_path)
 
 
 def test_any_name_works(tmp_path: Path) -> None:
@@ -271,3 +267,15 @@ def test_a_single_job(tmp_path: Path) -> None:
     job = job_for(tmp_path / "in" / "x" / "a.jpg", tmp_path / "in", tmp_path / "out", Naming("webp"))
     assert job.targets == (tmp_path / "out" / "x" / "a.webp",)
     assert job.out_root == tmp_path / "out"
+
+
+def test_an_input_that_was_moved_into_place_counts_as_changed(tmp_path: Path) -> None:
+    old = tmp_path / "old.png"
+    old.touch()
+    os.utime(old, ns=(10**18, 10**18))
+    before_ns = time.time_ns() - 10**9
+    old.rename(tmp_path / "new.png")
+    assert discover.last_changed_ns(tmp_path / "new.png") > before_ns
+    (tmp_path / "link.png").symlink_to("new.png")
+    assert discover.last_changed_ns(tmp_path / "link.png") >= discover.last_changed_ns(tmp_path / "new.png")
+    assert discover.last_changed_ns(old) == 0
