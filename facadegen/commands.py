@@ -11,7 +11,7 @@ from facadegen import discover, output
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job, Naming, Rule
 from facadegen.encoding import Encoding
-from facadegen.errors import LabelMapError, UsageError
+from facadegen.errors import LabelMapError, OutputError, UsageError
 from facadegen.formats import LABEL_MAP_SUFFIXES
 from facadegen.interrupt import Stop, stop_on_signals
 from facadegen.options import Options, WatchFlags
@@ -111,6 +111,7 @@ class _Desk:
         self._watcher = watcher
         self._out_is_inside = Rule.between(directory, out_root).out_name is not None
         self._place = discover.place_of(directory, out_root)
+        self._real_directory = os.path.realpath(directory)
         self._began_ns = time.time_ns()
 
     def make(self, paths: list[Path], stop: Stop) -> Iterator[tuple[Outcome, float]]:
@@ -119,8 +120,7 @@ class _Desk:
         After `stop`, files that were begun are finished.
         """
         if self._out_is_inside and discover.is_folder(self._directory):
-            with suppress(OSError):  # which writing will tell of
-                self._out_root.mkdir(parents=True, exist_ok=True)  # it went with the folder, which came back
+            self._keep_out_root()
         jobs, refused = self._without_conflicts(paths)
         to_run, settled = sort_out(_until(stop, jobs), self._settings)
         for outcome in (*refused, *settled):
@@ -130,6 +130,15 @@ class _Desk:
         for outcome in self._pipeline.run(_until(stop, to_run)):
             if not self._postponed(outcome):
                 yield outcome, self._latency_s(outcome)
+
+    def _keep_out_root(self) -> None:
+        """Makes the output folder in a folder that came back, or in another one that a link leads to now."""
+        real_directory = os.path.realpath(self._directory)
+        with suppress(OSError, OutputError):  # which writing will tell of
+            if real_directory != self._real_directory:
+                output.prepare(self._out_root)
+                self._real_directory = real_directory
+            self._out_root.mkdir(parents=True, exist_ok=True)
 
     def _without_conflicts(self, paths: list[Path]) -> tuple[list[Job], list[Outcome]]:
         """The jobs, and failures for those that would take another's output, or the place of a label map."""

@@ -233,6 +233,21 @@ class Process:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs inotify")
+def test_a_watched_link_may_be_led_to_another_folder(tmp_path: Path, tiny_weights: Path) -> None:
+    for day in ("monday", "tuesday"):
+        save_map(tmp_path / day / f"{day}.png")
+    today = tmp_path / "today"
+    today.symlink_to("monday")
+    watch = Process(today, tiny_weights, tmp_path / "log", "--settle", "0.1")
+    watch.wait_for("monday.png", "made")
+    (tmp_path / "next").symlink_to("tuesday")
+    (tmp_path / "next").replace(today)
+    watch.wait_for("tuesday.png", "made")
+    assert watch.end() == 0
+    assert (tmp_path / "tuesday" / "facades" / "tuesday.png").is_file()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs inotify")
 def test_a_day_in_the_life_of_a_watched_folder(drops: Path, tmp_path: Path, tiny_weights: Path) -> None:
     save_map(drops / "before.png")
     watch = Process(drops, tiny_weights, tmp_path / "first.log", "--settle", "0.3", "--rescan", "0.5")
