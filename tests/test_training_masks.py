@@ -3,17 +3,8 @@
 import pytest
 import torch
 
-from training.masks import (
-    blurred,
-    gaussian,
-    grown,
-    median,
-    narrowed,
-    reduced,
-    shrunk,
-    softened,
-    widened,
-)
+from training.masks import grown, reduced, shrunk, softened
+from training.networks.filters import blurred, gaussian, median, narrowed, widened
 
 
 def square(side_px: int, start: int, end: int) -> torch.Tensor:

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from training.clear_sky import CLEAR, below_clear
 from training.data import Pair, mix_seeds
-from training.masks import CLEAR, below_clear, blurred, in_sky_colors, median, reduced, times_native
+from training.masks import reduced, times_native
+from training.networks.filters import blurred, in_sky_colors, median
 from training.networks.open_sky import OpenSky
 from training.networks.resize import nearest
 

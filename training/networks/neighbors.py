@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.masks import blurred, gaussian, in_sky_colors, median, narrowed, widened
+from training.networks.filters import blurred, gaussian, in_sky_colors, median, narrowed, widened
 from training.networks.resize import sized
 
 # In pictures in -1..1, of about the size that a generator was trained at; px are theirs, shares of a side.
@@ -104,7 +104,7 @@ class Neighbors(nn.Module):
         count, height, width = classes.shape
         found = [self._seen(far_classes[i : i + 1], far[i : i + 1]) for i in range(count)]
         most = max([len(each) for each in found] + [1])
-        told, walls = classes.clone(), colors.new_zeros(count, most, 3)
+        prepared, walls = classes.clone(), colors.new_zeros(count, most, 3)
         down, across = height / far.size(2), width / far.size(3)
         margin = int(self.edge_px * across + 0.5)
         for i in range(count):
@@ -118,10 +118,10 @@ class Neighbors(nn.Module):
                 outer, beyond = max(0, left - margin), right + margin
                 its_own = few_walls[outer:beyond].clone()
                 its_own[left - outer : right - outer] = True
-                there = told[i, int(neighbor.roofline * down + 0.5) : bottom, outer:beyond]
+                there = prepared[i, int(neighbor.roofline * down + 0.5) : bottom, outer:beyond]
                 there.masked_fill_((there == self.surroundings) & its_own, self.class_count + number)
                 walls[i, number] = (neighbor.color + 1) / 2
-        return told, torch.cat([colors, walls], dim=1)
+        return prepared, torch.cat([colors, walls], dim=1)
 
     def _seen(self, classes: Tensor, picture: Tensor) -> list[Neighbor]:
         """The neighbors in the picture (1, 3, h, w) of a map (1, h, w)."""

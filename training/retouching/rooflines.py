@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.masks import blurred, narrowed, reduced, times_native, widened
+from training.masks import reduced, times_native
+from training.networks.filters import blurred, narrowed, widened
 from training.networks.neighbors import (
     SMOOTH_PX,
     color_of_sky,
@@ -63,9 +64,9 @@ def retouched(picture: Tensor, drawn: ColoredMap, before: nn.Module, parts: Part
     if not scenery:
         return Retouched.as_is(picture)
     if drawn.drawn_as is not None:
-        told = parts.is_drawn_as_wall(drawn) * is_open
-        is_open = is_open - told
-        scenery = _over(scenery, told)
+        neighbors = parts.is_drawn_as_wall(drawn) * is_open
+        is_open = is_open - neighbors
+        scenery = _over(scenery, neighbors)
     wanted, cleared = clear_up(picture, scenery, is_open)
     return Retouched.by_pixel(wanted, 1 + CLEARED_WEIGHT * cleared)
 
@@ -125,11 +126,11 @@ def find_scenery(picture: Tensor, is_wall: Tensor, is_open: Tensor, native_size_
     return Scenery(sky_color, sky, below, lines, solid, off_wall)
 
 
-def _over(scenery: Scenery, told: Tensor) -> Scenery:
+def _over(scenery: Scenery, neighbors: Tensor) -> Scenery:
     """The scenery where neighbors' walls are told, (1, 1, H, W): these stay, and over them is nothing but
     sky."""
     nothing = torch.zeros_like(scenery.sky)
-    columns = F.interpolate(told.amax(2, keepdim=True), (1, scenery.sky.shape[3]), mode="nearest")
+    columns = F.interpolate(neighbors.amax(2, keepdim=True), (1, scenery.sky.shape[3]), mode="nearest")
     sky = torch.maximum(scenery.sky, columns)
     return scenery._replace(sky=sky, below=nothing, lines=nothing, solid=nothing)
 

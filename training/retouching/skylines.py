@@ -13,20 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.masks import (
-    CLEAR,
-    SLIVER_PX,
-    below_clear,
-    blurred,
-    gaussian,
-    grown,
-    in_sky_colors,
-    median,
-    reduced,
-    shrunk,
-    softened,
-    times_native,
-)
+from training.clear_sky import CLEAR, SLIVER_PX, below_clear
+from training.masks import grown, reduced, shrunk, softened, times_native
+from training.networks.filters import blurred, gaussian, in_sky_colors, median
 from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.masks import gaussian, grown, reduced, shrunk, softened, times_native
+from training.masks import grown, reduced, shrunk, softened, times_native
+from training.networks.filters import gaussian
 from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched

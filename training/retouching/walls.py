@@ -13,17 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.masks import (
-    blurred,
-    gaussian,
-    grown,
-    median,
-    reduced,
-    shrunk,
-    softened,
-    times_native,
-    widened,
-)
+from training.masks import grown, reduced, shrunk, softened, times_native
+from training.networks.filters import blurred, gaussian, median, widened
 from training.retouching.colored_maps import ColoredMap
 from training.retouching.parts import Parts
 from training.retouching.retouched import Retouched
