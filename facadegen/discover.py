@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facadegen.errors import FacadegenError, LabelMapError, UsageError
-from facadegen.formats import FACADE_SUFFIXES, LABEL_MAP_SUFFIXES, PICTURE_SUFFIXES, check_format
+from facadegen.formats import FACADE_SUFFIXES, LABEL_MAP_SUFFIXES, NO_FOLDER_SUFFIXES, check_format
 
 _FOLDS_NAMES = sys.platform in ("darwin", "win32")
 _ENDINGS = tuple(LABEL_MAP_SUFFIXES)
@@ -99,7 +99,7 @@ def check_folder_name(out_root: Path, root: Path) -> None:
 
 def is_named_like_a_picture(path: Path) -> bool:
     """Whether a path that leads to no folder says by its ending that it is none, either."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not is_folder(path)
+    return path.suffix.lower() in NO_FOLDER_SUFFIXES and not is_folder(path)
 
 
 def job_for(source: Path, root: Path, out_root: Path, naming: Naming) -> Job:

@@ -9,8 +9,8 @@ Format = Literal["png", "jpg", "webp"]
 
 FACADE_SUFFIXES: dict[str, Format] = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 LABEL_MAP_SUFFIXES = frozenset(FACADE_SUFFIXES) | {".bmp", ".tif", ".tiff", ".gif"}
-# Of what can be no folder for facades: it would be taken for a picture.
-PICTURE_SUFFIXES = LABEL_MAP_SUFFIXES | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tga"}
+# Of what is taken for a picture, and so can be no folder for facades.
+NO_FOLDER_SUFFIXES = LABEL_MAP_SUFFIXES | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tga"}
 
 
 def check_format(name: str) -> None:

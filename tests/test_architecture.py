@@ -24,8 +24,8 @@ STAGE = TIERS.index({"a stage"})
 
 # What training may use of facadegen; discovery, output, watching and reports are not its business.
 FOR_TRAINING = {
-    "cpus", "device", "errors", "generator", "labels", "palettes", "picture", "style", "torchscript",
-    "weights",
+    "cpus", "device", "errors", "formats", "generator", "labels", "palettes", "picture", "style",
+    "torchscript", "weights",
 }  # fmt: skip
 
 # Who alone may import a package: each costs start-up time, or should be replaceable in one place.

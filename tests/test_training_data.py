@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from facadegen import labels
 from facadegen.errors import TrainingError
+from facadegen.formats import LABEL_MAP_SUFFIXES
 from facadegen.palettes import FACADES, LabelSet
 from training import data
 from training.batch import Batch
@@ -70,6 +71,17 @@ def test_reads_two_files_a_pair(tmp_path: Path, layout: str) -> None:
         "split folders": (tmp_path / "train" / "photos", tmp_path / "train" / "labels"),
     }
     classes = save_halves(*where[layout])
+    (pair,) = data.read_pairs((tmp_path,), "train", FACADES)
+    assert np.array_equal(pair.classes.numpy(), classes)
+
+
+@pytest.mark.parametrize("ending", sorted(LABEL_MAP_SUFFIXES - {".jpg", ".jpeg", ".webp"}))
+def test_label_maps_may_be_what_facadegen_reads(ending: str, tmp_path: Path) -> None:
+    classes = save_halves(tmp_path / "photos", tmp_path / "labels")
+    with Image.open(tmp_path / "labels" / "a.png") as label_map:
+        label_map.convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "labels" / f"a{ending}")
+    if ending != ".png":
+        (tmp_path / "labels" / "a.png").unlink()
     (pair,) = data.read_pairs((tmp_path,), "train", FACADES)
     assert np.array_equal(pair.classes.numpy(), classes)
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from facadegen import labels, style
 from facadegen.errors import LabelMapError, TrainingError
+from facadegen.formats import LABEL_MAP_SUFFIXES
 from facadegen.palettes import FACADES, LabelSet, load_label_set
 from facadegen.picture import read_picture
 from training.batch import Batch, Sample, develop, draw_jitter
@@ -26,7 +27,6 @@ from training.repaint import Repaint
 from training.vision import resized_crop, v2
 from training.wedges import valid_pixels, without_wedges
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 PALETTE_FILE = "palette.json"
 SEAM_PX = 2
 LEAST_LARGE_SHARE = 0.05  # of the pairs, or there are no close-ups
@@ -136,7 +136,7 @@ def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise TrainingError("no such folder (expected one with pictures)", folder)
     return sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")
+        p for p in folder.iterdir() if p.suffix.lower() in LABEL_MAP_SUFFIXES and not p.name.startswith(".")
     )
 
 
@@ -250,14 +250,14 @@ def spread(rows: Sequence[Row], count: int) -> list[Row]:
 
 def fingerprint(pairs: list[Pair]) -> str:
     """One line that is the same for the same pairs, by their names and pixels, in the same order."""
-    told = repr([(pair.name, tuple(pair.classes.shape)) for pair in pairs])
+    named = repr([(pair.name, tuple(pair.classes.shape)) for pair in pairs])
     parts = (part for pair in pairs for part in (pair.photo, pair.classes, pair.valid))
-    return digest(told, (part.numpy() for part in parts))
+    return digest(named, (part.numpy() for part in parts))
 
 
-def digest(told: str, arrays: Iterable[NDArray[Any]]) -> str:
-    """One line that is the same for the same text and bytes of arrays, whose shapes the text is to tell."""
-    found = hashlib.sha256(told.encode(errors="surrogateescape"))
+def digest(text: str, arrays: Iterable[NDArray[Any]]) -> str:
+    """One line that is the same for the same text and bytes of arrays, whose shapes are to be in the text."""
+    found = hashlib.sha256(text.encode(errors="surrogateescape"))
     for array in arrays:
         found.update(array.ravel().data)
     return found.hexdigest()[:16]
