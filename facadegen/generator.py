@@ -94,11 +94,11 @@ class Generator:
         def make(start: int) -> None:
             made = pictures[start : start + lot]
             lot_of = start + np.arange(lot) % len(made)  # a short lot is filled up with repeats
-            told, shown = padded[lot_of], colors[lot_of]
+            prepared, shown = padded[lot_of], colors[lot_of]
             if len(tiles) > 1:
-                told, shown = self._prepare(told, shown)
+                prepared, shown = self._prepare(prepared, shown)
             for tile in tiles:
-                self._make_tile(made, told, shown, tile)
+                self._make_tile(made, prepared, shown, tile)
 
         # How many threads share a picture goes by its size alone, like the lot: it must not make a
         # difference in bytes.
@@ -111,7 +111,9 @@ class Generator:
         list((threads.map if threads else map)(make, range(0, count, lot)))
         return pictures
 
-    def told(self, classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    def prepared_classes(
+        self, classes: npt.NDArray[np.uint8], colors: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
         """Label maps (N, H, W) as the weights prepare them: sky among roofs may be background there, and
         neighbors' walls be classes of their own, from the number of classes on.
 
@@ -122,8 +124,8 @@ class Generator:
         _, height, width = classes.shape
         if classes.size == 0:
             return classes.copy()
-        told, _ = self._prepare(pad_to_stride(classes.copy(), self.card.stride), colors)
-        return told[:, :height, :width]
+        prepared, _ = self._prepare(pad_to_stride(classes.copy(), self.card.stride), colors)
+        return prepared[:, :height, :width]
 
     def lot(self, height: int, width: int) -> int:
         """How many pictures of that size go through the network together; fewer are filled up with repeats.
@@ -229,8 +231,8 @@ class Generator:
         if not hasattr(self._engine, "prepare"):
             return classes, colors
         with torchscript.running():
-            told, shown = self._engine.prepare(self._upload(classes), self._upload(colors))
-            return self._download(told), self._download(shown)
+            prepared, shown = self._engine.prepare(self._upload(classes), self._upload(colors))
+            return self._download(prepared), self._download(shown)
 
     def _make_tile(
         self,

@@ -20,14 +20,14 @@ def show_info(weights: Path | None) -> int:
     path = weights or shipped_weights()
     card = read_card(path)
     try:
-        size, told = path.stat().st_size, checksum(path)
+        size, digest = path.stat().st_size, checksum(path)
     except OSError as error:
         raise WeightsError(f"cannot be read: {error.strerror}", path) from error
     classes = card.label_set.classes
     facts: dict[str, Any] = {
         "file": path,
         "size": f"{size / 1e6:.1f} MB",
-        "sha-256": told,
+        "sha-256": digest,
         "format": FORMAT_VERSION,
         "classes": f"{len(classes)}: {', '.join(classes)}",
         "palettes": ", ".join(palette.name for palette in card.label_set.palettes),

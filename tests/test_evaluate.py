@@ -228,7 +228,7 @@ def test_bare_walls_are_what_the_weights_themselves_take_for_walls(
     monkeypatch.setattr(generator, "generate", generate)
     monkeypatch.setattr(
         generator,
-        "told",
+        "prepared_classes",
         lambda classes, colors: np.where(upper_half_sky(classes), FACADES.index_of("background"), classes),
     )
     report = obedience.measure(exam, generator, FACADES)

@@ -123,17 +123,19 @@ def test_what_tiles_are_cut_from_is_made_in_full_lots(
     np.testing.assert_array_equal(np.concatenate(lots), classes[[0, 1, 2, 3, 4, 3]])
 
 
-def test_label_maps_are_told_at_their_own_size(
+def test_label_maps_are_prepared_at_their_own_size(
     tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classes, colors = blocks(2, 40, 75), tiny_generator.color_sets[:2]
-    np.testing.assert_array_equal(tiny_generator.told(classes, colors), classes)
+    np.testing.assert_array_equal(tiny_generator.prepared_classes(classes, colors), classes)
     for empty in (classes[:, :0], classes[:, :, :0]):
-        assert tiny_generator.told(empty, colors).shape == empty.shape
+        assert tiny_generator.prepared_classes(empty, colors).shape == empty.shape
     monkeypatch.setattr(tiny_generator, "_prepare", lambda padded, shown: (padded[:, ::-1, ::-1], shown))
     stride = tiny_generator.card.stride
     padded = np.pad(classes, ((0, 0), (0, -40 % stride), (0, -75 % stride)), mode="edge")
-    np.testing.assert_array_equal(tiny_generator.told(classes, colors), padded[:, ::-1, ::-1][:, :40, :75])
+    np.testing.assert_array_equal(
+        tiny_generator.prepared_classes(classes, colors), padded[:, ::-1, ::-1][:, :40, :75]
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

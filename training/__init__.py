@@ -1,4 +1,21 @@
-"""Training of facade generators: data, networks, losses, recipes, the loop, export and evaluation.
+"""Training of facade generators, from pairs of photo and label map to a weights file and its scores.
+
+Commands, in the order of use; each is a module that can be run, and tells more with --help:
+
+- `download` fetches the data sets, by way of `fetch`;
+- `fit` trains a generator: `options`, `data` (pairs, augmented; without `wedges`), `batch`, `recipes` and
+  `losses`, `loop` (a step, the trainer), `replay` and `repaint` (samples made of what there is), `logbook`,
+  `gallery` and `sheet` (sample pictures);
+- `open_sky` teaches weights where there is sky among walls, as photos show it: `skies`, `clear_sky`;
+- `refine` has a generator learn from its own pictures, put right: all of `retouching`, with `masks`;
+- `evaluate` scores weights: `judge` and `referee` (the networks that score), `scores`, `metrics`, `closeups`,
+  `obedience` (colors), `tables`.
+
+They share `command`, `stages`, `distributed`, `checkpoint`, `resumable`, `pretrained` and `vision`.
+`networks` has all that is a network, or is compiled into weights files beside one; `export` writes these.
+
+Classes "facade" and "background" are walls and surroundings here: what is labelled so may be another house's,
+or in front.
 
 Raises:
     ImportError: a package of the `train` extra is not installed.

@@ -218,8 +218,8 @@ def record(results: Results) -> None:
         "on": on,
         "features": results.features,
     }
-    told = {row.name: tables.card_scores(row) for row in (results.rows[0], *own)}
-    record_scores(options.weights, scores | told)
+    of_weights = {row.name: tables.card_scores(row) for row in (results.rows[0], *own)}
+    record_scores(options.weights, scores | of_weights)
 
 
 @contextmanager

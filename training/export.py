@@ -153,10 +153,10 @@ def _update_sums(path: Path) -> None:
         return
     found = checksum(path)
     lines = [line.partition(" ") for line in sums.read_text(encoding="utf-8").splitlines()]
-    told = [
+    changed = [
         f"{found if name.lstrip(' *') == path.name else known}{space}{name}" for known, space, name in lines
     ]
-    sums.write_text("\n".join(told) + "\n", encoding="utf-8")
+    sums.write_text("\n".join(changed) + "\n", encoding="utf-8")
 
 
 def _check_parity(module: ScriptedGenerator, path: Path, card: dict[str, Any]) -> None:

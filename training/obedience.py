@@ -105,7 +105,7 @@ def measure(
     chosen = np.stack([chooser.choose(one) for one in classes])
     default = make(generator, classes, chosen)
     default_fidelity = _fidelity(exam.bench, default, classes, exam.n_classes)
-    is_bare = generator.told(classes, chosen) == classes
+    is_bare = generator.prepared_classes(classes, chosen) == classes
     got, bare, recolored, fidelities = [], [], [], []
     for colors, estimate in zip(asked, estimated, strict=True):
         pictures = make(generator, classes, np.repeat(colors[None], len(maps), axis=0))

@@ -211,10 +211,11 @@ def open_sky(
     generator = start.build_folded(card.label_set, weights)
     torch.manual_seed(seed)  # what networks begin with is the same in all processes, and the next time
     network = OpenSky.of(card.label_set.classes)
-    if network is None or Neighbors.of(card.label_set.classes, card.native_size_px, card.stride) is None:
-        has = ", ".join(card.label_set.classes)
-        problem = f"tells sky from the class 'facade' to be 'background'; the weights have {has}"
-        raise UsageError(problem, weights)
+    has = ", ".join(card.label_set.classes)
+    if network is None:
+        raise UsageError(f"has no class 'facade', or no 'background', to tell sky of (it has {has})", weights)
+    if Neighbors.of(card.label_set.classes, card.native_size_px, card.stride) is None:
+        raise UsageError(f"has too many classes to tell neighbors' walls as well (it has {has})", weights)
     with joined(chosen) as world:
         world.share(batch_size)  # or it is refused here
         console = Console(stderr=True, markup=False, quiet=not world.leads)
@@ -256,13 +257,13 @@ def write_weights(
     """
     network = teaching.average.module
     assert isinstance(network, OpenSky)
-    told = {
+    how = {
         **asdict(teaching.options),
         "pairs": len(teaching.samples),
         "data": [folder.name for folder in data],
-        **run.told(),
+        **run.card_entries(),
     }
-    training = card.training | {"open_sky": told}
+    training = card.training | {"open_sky": how}
     export(
         generator,
         start.build_parser(card.label_set),

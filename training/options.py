@@ -86,6 +86,6 @@ class FitOptions:
         names = ("recipe", "batch_size", "size_px", "large_fraction", "seed")
         schedule, settles = self.schedule, RECIPES[self.recipe].settings.settles
         behind = [(schedule.factor(step), settles and schedule.settled(step)) for step in range(done)]
-        told = hashlib.sha256(repr(behind).encode()).hexdigest()
+        digest = hashlib.sha256(repr(behind).encode()).hexdigest()
         rate = {} if self.generator_rate is None else {"generator_rate": self.generator_rate}
-        return {name: getattr(self, name) for name in names} | rate | {"schedule": told}
+        return {name: getattr(self, name) for name in names} | rate | {"schedule": digest}

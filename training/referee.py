@@ -180,8 +180,8 @@ def _class_weights(truth: Tensor, n_classes: int, rarity: float) -> Tensor:
 
 
 def _fingerprint(photos: Gallery, n_classes: int, recipe: RefereeRecipe) -> str:
-    told = json.dumps([NAME, n_classes, photos.photos.shape, asdict(recipe)])
-    return digest(told, (photos.photos, photos.classes, photos.valid))
+    named = json.dumps([NAME, n_classes, photos.photos.shape, asdict(recipe)])
+    return digest(named, (photos.photos, photos.classes, photos.valid))
 
 
 def _save(referee: Referee, path: Path) -> None:

@@ -222,7 +222,7 @@ def write_weights(
         **asdict(refinement.options),
         "label_maps": len(refinement.lesson.maps.classes),
         "data": data,
-        **run.told(),
+        **run.card_entries(),
         "start_from": card.training | {"sha256": start.sha256},
     }
     export(

@@ -67,7 +67,7 @@ class Run:
             console.print(f"stopped after {self.learner.done} steps; the same command goes on from there")
         return completed
 
-    def told(self) -> dict[str, Any]:
+    def card_entries(self) -> dict[str, Any]:
         """What a card says of how it went."""
         return {
             "minutes": round(self.learner.seconds / 60),

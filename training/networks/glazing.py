@@ -26,7 +26,18 @@ PANE_PX, LEAST_PANE_PX = 104, 40
 class Glazing(nn.Module):
     """What classes are to be drawn as."""
 
-    reach_px: Final[int] = max(LEAST_SHOP_PX, 2 * LEAST_PANE_PX + POST_PX)  # how far away a class can matter
+    least_shop_px: Final[int] = LEAST_SHOP_PX
+    least_door_px: Final[int] = LEAST_DOOR_PX
+    sign_px: Final[int] = SIGN_PX
+    panel_px: Final[int] = PANEL_PX
+    panel_fifths: Final[int] = PANEL_FIFTHS
+    post_px: Final[int] = POST_PX
+    pane_px: Final[int] = PANE_PX
+    least_pane_px: Final[int] = LEAST_PANE_PX
+    # How far away a class can matter: up to the height from which on panels are as high as they get, say.
+    reach_px: Final[int] = max(
+        LEAST_SHOP_PX, LEAST_DOOR_PX, -(-PANEL_PX * 5 // PANEL_FIFTHS), 2 * LEAST_PANE_PX + POST_PX
+    )
 
     def __init__(self, shop: int, door: int, window: int, pillar: int) -> None:
         """The ids of the four classes."""
@@ -35,14 +46,6 @@ class Glazing(nn.Module):
         self.door: Final[int] = door
         self.window: Final[int] = window
         self.pillar: Final[int] = pillar
-        self.least_shop_px: Final[int] = LEAST_SHOP_PX
-        self.least_door_px: Final[int] = LEAST_DOOR_PX
-        self.sign_px: Final[int] = SIGN_PX
-        self.panel_px: Final[int] = PANEL_PX
-        self.panel_fifths: Final[int] = PANEL_FIFTHS
-        self.post_px: Final[int] = POST_PX
-        self.pane_px: Final[int] = PANE_PX
-        self.least_pane_px: Final[int] = LEAST_PANE_PX
 
     @classmethod
     def of(cls, classes: Sequence[str]) -> Self | None:
@@ -93,7 +96,7 @@ def _columns(classes: Tensor, which: int, length_px: int) -> Tensor:
 
 def _measured(mask: Tensor, longest_px: int) -> tuple[Tensor, Tensor]:
     """For how long a mask (N, H, W) has been True, from above on, and how long its columns of True are, px,
-    int16; right up to that length, and no less beyond."""
+    int16: exact up to that length; what is longer counts as at least that long."""
     down, up = _run(mask, longest_px), _run(mask.flip(1), longest_px).flip(1)
     return down, down + up - 1
 

@@ -33,6 +33,9 @@ class OpenSky(nn.Module):
 
     size_px: Final[int] = 128
     cell_px: Final[int] = 2  # of the square, for each of which there is a logit
+    sky_lighter: Final[float] = SKY_LIGHTER
+    most_share: Final[float] = MOST_SHARE
+    most_made_up: Final[float] = MOST_MADE_UP
 
     one_hot: Tensor
 
@@ -48,9 +51,6 @@ class OpenSky(nn.Module):
         super().__init__()
         self.wall: Final[int] = wall
         self.surroundings: Final[int] = surroundings
-        self.sky_lighter: Final[float] = SKY_LIGHTER
-        self.most_share: Final[float] = MOST_SHARE
-        self.most_made_up: Final[float] = MOST_MADE_UP
         w4, w8, w16, w32 = widths
         self.register_buffer("one_hot", torch.eye(class_count))
         self.down4 = conv_bn_relu(class_count, w4, 4, 4)
@@ -85,10 +85,10 @@ class OpenSky(nn.Module):
     def forward(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
         """Whole class maps, uint8 (N, H, W), where sky that reaches the upper edge is surroundings, and
         colors (N, K, 3) in 0..1, those of walls with what makes up for it."""
-        told = self._told(classes)
-        return told, self._made_up(classes, told, colors)
+        opened = self._opened(classes)
+        return opened, self._made_up(classes, opened, colors)
 
-    def _told(self, classes: Tensor) -> Tensor:
+    def _opened(self, classes: Tensor) -> Tensor:
         logits = self.logits(nearest(classes, self.size_px, self.size_px)).float()
         walls = classes == self.wall
         sky = walls & (resized(logits, classes.size(1), classes.size(2))[:, 0] > 0)
@@ -99,8 +99,8 @@ class OpenSky(nn.Module):
         # Not by "<", which not every torch has for two tensors of a weights file.
         return classes.masked_fill(sky & ~(rows >= first), self.surroundings)
 
-    def _made_up(self, classes: Tensor, told: Tensor, colors: Tensor) -> Tensor:
-        walls, left = (classes == self.wall).flatten(1).sum(1), (told == self.wall).flatten(1).sum(1)
+    def _made_up(self, classes: Tensor, opened: Tensor, colors: Tensor) -> Tensor:
+        walls, left = (classes == self.wall).flatten(1).sum(1), (opened == self.wall).flatten(1).sum(1)
         share = ((walls - left) / walls.clamp(min=1)).clamp(max=self.most_share)[:, None]
         sky = (colors[:, self.surroundings] + self.sky_lighter).clamp(max=1)
         more = (share / (1 - share) * (colors[:, self.wall] - sky)).clamp(

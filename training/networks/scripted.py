@@ -55,17 +55,17 @@ class ScriptedGenerator(nn.Module):
         if self.glazing is None and self.neighbors is None:
             picture = self.network(classes, colors, top, left)
         else:
-            told, shown = self._told(classes, colors)
-            drawn_as = self.glazing(told, left) if self.glazing is not None else None
+            prepared, shown = self._prepared(classes, colors)
+            drawn_as = self.glazing(prepared, left) if self.glazing is not None else None
             if self.neighbors is not None and shown.size(1) > self.color_sets.size(1):
-                drawn_as = self.neighbors.as_walls(told if drawn_as is None else drawn_as)
-            picture = self.network(told, shown, top, left, drawn_as)
+                drawn_as = self.neighbors.as_walls(prepared if drawn_as is None else drawn_as)
+            picture = self.network(prepared, shown, top, left, drawn_as)
         # In place: the network's last layers cost memory traffic more than arithmetic.
         return picture.mul_(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
 
     @torch.jit.export
     def prepare(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
-        """What `forward` makes pictures of: all of a map that is told by the whole of it.
+        """What `forward` makes pictures of: maps in which is written what only the whole of them tells.
 
         classes, colors: as `forward` has them, of whole maps. Neighbors' walls, in large ones, are classes of
         their own, in the rows of colors from K on. Of those there is one at least: by that, what has been
@@ -73,21 +73,25 @@ class ScriptedGenerator(nn.Module):
         """
         if self.neighbors is None:
             return classes, colors
-        told, shown = self._told(classes, colors)
+        prepared, shown = self._prepared(classes, colors)
         more = 0 if shown.size(1) > self.color_sets.size(1) else 1
-        return told, F.pad(shown, [0, 0, 0, more])
+        return prepared, F.pad(shown, [0, 0, 0, more])
 
-    def _told(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
-        """As `prepare`, but that there may be no more than K rows of colors."""
+    def _prepared(self, classes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
+        """As `prepare`, but that there may be no more than K rows of colors.
+
+        `ColoredMap.in_use` does the same for networks that learn; what is scripted cannot be handed
+        a network, so there is no function for both.
+        """
         if self.neighbors is None or colors.size(1) > self.color_sets.size(1):
             return classes, colors
-        told, shown = classes, colors
+        prepared, shown = classes, colors
         if self.open_sky is not None:
-            told, shown = self.open_sky(classes, colors)
-        if not self.neighbors.are_looked_for(told):
-            return told, shown
-        far = self.neighbors.from_afar(told)
-        return self.neighbors(told, shown, far, self.network(far, shown, 0, 0).clamp(-1, 1))
+            prepared, shown = self.open_sky(classes, colors)
+        if not self.neighbors.are_looked_for(prepared):
+            return prepared, shown
+        far = self.neighbors.from_afar(prepared)
+        return self.neighbors(prepared, shown, far, self.network(far, shown, 0, 0).clamp(-1, 1))
 
     @torch.jit.export
     def estimate_colors(self, photo: Tensor) -> Tensor:

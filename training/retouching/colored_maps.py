@@ -43,14 +43,16 @@ class ColoredMap(NamedTuple):
     def in_use(
         self, generator: nn.Module, neighbors: Neighbors | None, open_sky: OpenSky | None = None
     ) -> "ColoredMap":
-        """As exported generators are told it, but for panes: where sky is among roofs, and in large maps
-        where neighbors' walls are."""
-        told, shown = (self.classes, self.colors) if open_sky is None else open_sky(self.classes, self.colors)
-        if neighbors is None or not neighbors.are_looked_for(told):
-            return self if told is self.classes else self._replace(classes=told, colors=shown)
-        far = neighbors.from_afar(told)
+        """As exported generators take it, but for panes: with sky among roofs, and in large maps neighbors'
+        walls, as surroundings and walls. See `ScriptedGenerator.prepare`."""
+        opened, shown = (
+            (self.classes, self.colors) if open_sky is None else open_sky(self.classes, self.colors)
+        )
+        if neighbors is None or not neighbors.are_looked_for(opened):
+            return self if opened is self.classes else self._replace(classes=opened, colors=shown)
+        far = neighbors.from_afar(opened)
         picture = generator(far, shown, 0, 0).clamp(-1, 1)
-        classes, colors = neighbors(told, shown, far, picture)
+        classes, colors = neighbors(opened, shown, far, picture)
         return self._replace(classes=classes, colors=colors, drawn_as=neighbors.as_walls(classes))
 
 
