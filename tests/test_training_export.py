@@ -42,21 +42,24 @@ def test_a_file_that_makes_something_else_is_refused_and_leaves_what_was_there(
 
 
 @pytest.mark.parametrize(
-    ("rows", "levels", "estimated", "what"),
+    ("rows", "made_up", "levels", "estimated", "what"),
     [
-        (5, 0, 0.0, "25.0% of prepared maps"),
-        (0, 2, 0.0, "pictures by up to 2 levels of 255"),
-        (0, 0, 0.2, "colors of photos by up to 51 levels of 255"),
-        (0, 1, 0.005, None),
+        (5, 0.0, 0, 0.0, "25.0% of prepared maps"),
+        (0, 0.2, 0, 0.0, "colors of prepared maps by up to 51 levels of 255"),
+        (0, 0.0, 2, 0.0, "pictures by up to 2 levels of 255"),
+        (0, 0.0, 0, 0.2, "colors of photos by up to 51 levels of 255"),
+        (0, 0.005, 1, 0.005, None),
     ],
-    ids=["prepared", "picture", "estimate", "rounding"],
+    ids=["prepared", "made up", "picture", "estimate", "rounding"],
 )
 def test_what_differs_is_told_and_rounding_is_let_pass(
-    rows: int, levels: int, estimated: float, what: str | None
+    rows: int, made_up: float, levels: int, estimated: float, what: str | None
 ) -> None:
-    classes, picture, colors = (x.clone() for x in (MADE.prepared[0], MADE.picture, MADE.estimated))
+    classes, shown, picture, colors = (x.clone() for x in (*MADE.prepared, MADE.picture, MADE.estimated))
     classes[:, :rows] += 1
+    shown[0, 2, 1] += made_up
+    shown = torch.cat([shown, torch.ones(1, 1, 3)], dim=1)  # one neighbor more was found
     picture[0, 1, 7, 8] -= levels
     colors[0, 4, 1] += estimated
-    made = Made((classes, MADE.prepared[1]), picture, colors)
+    made = Made((classes, shown), picture, colors)
     assert differing(made, MADE) == what and differing(MADE, made) == what

@@ -27,7 +27,7 @@ from training.networks.scripted import ScriptedGenerator
 
 # How much of what a file makes may differ from what was exported. Rounding may tip where two processes add in
 # another order, and move a roofline by a row of what is seen from afar; more is another network.
-MOST_MOVED, MOST_LEVELS, MOST_ESTIMATED = 0.02, 1, 1e-2
+MOST_MOVED, MOST_LEVELS, MOST_COLOR = 0.02, 1, 1e-2
 
 # Runs where neither `training` nor a class definition is at hand, as every user's process does.
 _RELOAD = """
@@ -191,11 +191,16 @@ def differing(made: Made, expected: Made) -> str | None:
     moved = float((made.prepared[0] != expected.prepared[0]).float().mean())
     levels = int((made.picture.int() - expected.picture.int()).abs().max())
     estimated = float((made.estimated - expected.estimated).abs().max())
+    # Of classes, not of neighbors' walls, which are as many as are found.
+    shown, asked = (each.prepared[1][:, : expected.estimated.shape[1]] for each in (made, expected))
+    made_up = float((shown - asked).abs().max())
     if moved > MOST_MOVED:
         return f"{moved:.1%} of prepared maps"
+    if made_up > MOST_COLOR:
+        return f"colors of prepared maps by up to {255 * made_up:.0f} levels of 255"
     if levels > MOST_LEVELS:
         return f"pictures by up to {levels} levels of 255"
-    if estimated > MOST_ESTIMATED:
+    if estimated > MOST_COLOR:
         return f"colors of photos by up to {255 * estimated:.0f} levels of 255"
     return None
 
