@@ -95,7 +95,7 @@ class StyleReport:
 def measure(
     exam: Exam, generator: Generator, label_set: LabelSet, on_progress: OnProgress = lambda n: None
 ) -> StyleReport:
-    """How the generator obeys the styles of `N_STYLES` val pairs on `N_MAPS` val label maps; takes colors."""
+    """How a generator that takes colors obeys styles of `N_STYLES` val pairs on `N_MAPS` val label maps."""
     styles, maps = exam.val.spread(N_STYLES), exam.val.spread(N_MAPS)
     classes, photos = exam.val.classes[maps], exam.val.photos[styles]
     asked = exam.own_colors(generator)[styles]
