@@ -231,7 +231,8 @@ def _plan_file(source: Path, out_path: Path, naming: Naming) -> Plan:
         # v1.2 is a version, house.txt a slip.
         if suffix[1:].isalpha() and not os.path.lexists(out_path):
             raise UsageError(
-                "is no picture by its name (.png, .jpg, .webp); make it if it is a folder", out_path
+                "no such folder, and no picture's name (.png, .jpg, .webp); make it first if it is a folder",
+                out_path,
             )
         jobs = (job_for(source, source.parent, out_path, naming),)
         _refuse_collisions(jobs)

@@ -94,7 +94,7 @@ def test_any_file_can_be_named(tmp_path: Path) -> None:
         ("in", "in/../in", PNG, "is the folder of the label maps"),
         ("in", "house.png", PNG, "is a folder and needs a folder"),
         ("in/a.png", "house.tiff", PNG, "written as .png, .jpg or .webp"),
-        ("in/a.png", "house.jpgg", PNG, "no picture by its name (.png, .jpg, .webp)"),
+        ("in/a.png", "house.jpgg", PNG, "no picture's name (.png, .jpg, .webp)"),
         ("in/a.png", "house.png", Naming("jpg"), "is no name for --format jpg"),
         ("in/a.png", "in/a.png", PNG, "would replace"),
         ("in/a.png", "in", PNG, "would replace"),
