@@ -48,9 +48,11 @@ def test_a_file_that_makes_something_else_is_refused_and_leaves_what_was_there(
         (0, 0.2, 0, 0.0, "colors of prepared maps by up to 51 levels of 255"),
         (0, 0.0, 2, 0.0, "pictures by up to 2 levels of 255"),
         (0, 0.0, 0, 0.2, "colors of photos by up to 51 levels of 255"),
+        (0, float("nan"), 0, 0.0, "colors of prepared maps by up to nan levels of 255"),
+        (0, 0.0, 0, float("nan"), "colors of photos by up to nan levels of 255"),
         (0, 0.005, 1, 0.005, None),
     ],
-    ids=["prepared", "made up", "picture", "estimate", "rounding"],
+    ids=["prepared", "made up", "picture", "estimate", "made up NaN", "estimated NaN", "rounding"],
 )
 def test_what_differs_is_told_and_rounding_is_let_pass(
     rows: int, made_up: float, levels: int, estimated: float, what: str | None

@@ -4,14 +4,14 @@ Commands, in the order of use; each is a module that can be run, and tells more 
 
 - `download` fetches the data sets, by way of `fetch`;
 - `fit` trains a generator: `options`, `data` (pairs, augmented; without `wedges`), `batch`, `recipes` and
-  `losses`, `loop` (a step, the trainer), `replay` and `repaint` (samples made of what there is), `logbook`,
-  `gallery` and `sheet` (sample pictures);
-- `open_sky` teaches weights where there is sky among walls, as photos show it: `skies`, `clear_sky`;
-- `refine` has a generator learn from its own pictures, put right: all of `retouching`, with `masks`;
+  `losses`, `loop` (a step, the trainer), `replay` and `repaint` (samples made of what there is), `logbook`;
+- `open_sky` teaches weights where there is sky among walls, as photos show it: `skies`;
+- `refine` has a generator learn from its own pictures, put right: all of `retouching`;
 - `evaluate` scores weights: `judge` and `referee` (the networks that score), `scores`, `metrics`, `closeups`,
-  `obedience` (colors), `tables`.
+  `obedience` (colors), `gallery`, `sheet` and `tables`.
 
-They share `command`, `stages`, `distributed`, `checkpoint`, `resumable`, `pretrained` and `vision`.
+They share `command`, `stages`, `distributed`, `checkpoint`, `resumable`, `pretrained`, `vision`, `masks` and
+`clear_sky`.
 `networks` has all that is a network, or is compiled into weights files beside one; `export` writes these.
 
 Classes "facade" and "background" are walls and surroundings here: what is labelled so may be another house's,

@@ -196,11 +196,11 @@ def differing(made: Made, expected: Made) -> str | None:
     made_up = float((shown - asked).abs().max())
     if moved > MOST_MOVED:
         return f"{moved:.1%} of prepared maps"
-    if made_up > MOST_COLOR:
+    if not made_up <= MOST_COLOR:  # nor NaN
         return f"colors of prepared maps by up to {255 * made_up:.0f} levels of 255"
     if levels > MOST_LEVELS:
         return f"pictures by up to {levels} levels of 255"
-    if estimated > MOST_COLOR:
+    if not estimated <= MOST_COLOR:
         return f"colors of photos by up to {255 * estimated:.0f} levels of 255"
     return None
 
