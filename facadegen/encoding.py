@@ -92,12 +92,16 @@ def read_provenance(path: Path) -> str | None:
         return _provenance_in(file)
 
 
-def refuse_facade(data: bytes) -> None:
-    """Raises LabelMapError for all bytes of a picture of facadegen's.
+def refuse_facade(source: bytes | Image.Image) -> None:
+    """Raises LabelMapError for a picture of facadegen's, all bytes of its file or opened by Pillow.
 
     Its own side-by-side pictures would do as pairs, and two watches could feed each other without end.
     """
-    if _SOFTWARE.encode() in data and _provenance_in(io.BytesIO(data)):
+    if isinstance(source, bytes):
+        made_here = _SOFTWARE.encode() in source and bool(_provenance_in(io.BytesIO(source)))
+    else:
+        made_here = source.format in _PILLOW_NAMES.values() and bool(_found_in(source))
+    if made_here:
         raise LabelMapError("is a picture that facadegen made, no label map")
 
 

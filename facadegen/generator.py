@@ -21,7 +21,7 @@ from facadegen.device import (
     single_thread_pool,
     whole_machine_pool,
 )
-from facadegen.errors import LabelMapError, UsageError, WeightsError
+from facadegen.errors import LACK_OF_MEMORY, LabelMapError, UsageError, WeightsError
 from facadegen.tiles import Tile, pad_to_stride, plan_tiles
 from facadegen.weights import Card, read_card, shipped_weights
 
@@ -204,8 +204,9 @@ class Generator:
             data = read_file(source, MAX_PIXELS)
             refuse_facade(data)
             decoded = decode(data, self.card.label_set)
-        except LabelMapError as error:
-            raise LabelMapError(error.problem, source if isinstance(source, Path) else None) from error
+        except (LabelMapError, MemoryError) as error:
+            problem = error.problem if isinstance(error, LabelMapError) else LACK_OF_MEMORY
+            raise LabelMapError(problem, source if isinstance(source, Path) else None) from error
         chosen = chooser.choose_variants(decoded.classes, variant + 1)[variant]
         return Image.fromarray(self.generate(decoded.classes[None], chosen[None])[0])
 
@@ -322,11 +323,14 @@ def _as_file(picture: "Image") -> io.BytesIO:
     """An open picture as the PNG file that `decode` reads, index maps staying such."""
     from PIL.Image import Image
 
+    from facadegen.encoding import refuse_facade
+
     if not isinstance(picture, Image):
         kind = f"{type(picture).__module__}.{type(picture).__name__}"
         raise TypeError(f"a label map is a path or an open PIL.Image.Image (see its fromarray), not {kind}")
     file = io.BytesIO()
     try:
+        refuse_facade(picture)
         exif = picture.getexif()  # which may turn it
         if picture.mode not in _PNG_MODES:
             if picture.mode in ("I", "F"):

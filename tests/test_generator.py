@@ -10,7 +10,7 @@ import torch
 from PIL import ExifTags, Image
 from tiny import CARD
 
-from facadegen import device, generator
+from facadegen import device, generator, picture
 from facadegen.encoding import Encoding, encode, provenance_line
 from facadegen.errors import LabelMapError, UsageError
 from facadegen.generator import Generator, load
@@ -315,8 +315,24 @@ def test_called_with_what_is_no_label_map(tiny_generator: Generator, tmp_path: P
         tiny_generator(Image.effect_noise((64, 64), 60))
 
 
-def test_called_with_a_picture_that_facadegen_made(tiny_generator: Generator, tmp_path: Path) -> None:
-    pair = tmp_path / "pair.png"
-    pair.write_bytes(encode(np.zeros((8, 16, 3), np.uint8), Encoding(), provenance_line({})))
-    with pytest.raises(LabelMapError, match=r"pair\.png: is a picture that facadegen made"):
+@pytest.mark.parametrize("form", ["png", "jpg", "webp"])
+def test_called_with_a_picture_that_facadegen_made(
+    form: str, tiny_generator: Generator, tmp_path: Path
+) -> None:
+    pair = tmp_path / f"pair.{form}"
+    pair.write_bytes(encode(np.zeros((8, 16, 3), np.uint8), Encoding(form), provenance_line({})))
+    with pytest.raises(LabelMapError, match=rf"pair\.{form}: is a picture that facadegen made"):
         tiny_generator(pair)
+    with Image.open(pair) as opened, pytest.raises(LabelMapError, match=r"^is a picture that facadegen made"):
+        tiny_generator(opened)
+
+
+def test_called_with_more_than_memory_holds(
+    tiny_generator: Generator, label_map: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(picture, "open_regular", lack)
+    with pytest.raises(LabelMapError, match=r"labels\.png: needs more memory than there is"):
+        tiny_generator(label_map)
