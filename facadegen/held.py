@@ -5,9 +5,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Windows cannot name files by an open folder; there, a folder is its path.
+# Windows cannot name files by an open folder; there, a folder is its path. What may be written but not read
+# can be held on Linux alone.
 _CAN_HOLD = {os.open, os.stat, os.unlink, os.rename, os.link} <= os.supports_dir_fd
-_FOLDER_ALONE = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)  # O_PATH: may be locked
+_FOLDER_ALONE = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)
 _WRITE_ONLY = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)  # not to wait for a pipe's reader
 
 

@@ -33,12 +33,12 @@ def prepare(out_root: Path) -> None:
     Raises:
         OutputError: it cannot be made, is no folder, or takes no file.
     """
+    _places[out_root] = Path(os.path.realpath(out_root))
     try:
         out_root.mkdir(parents=True, exist_ok=True)
         probe = out_root / _temp_name()
         probe.touch(exist_ok=False)
         probe.unlink()
-        _places[out_root] = Path(os.path.realpath(out_root))
     except FileExistsError as error:
         what = "is a link to nothing" if not out_root.exists() else "is a file"
         raise OutputError(f"{what}; a folder is needed for the facades", out_root) from error
@@ -68,6 +68,7 @@ def write(target: Path, data: bytes, out_root: Path, *, overwrite: bool = True) 
     """Puts a file into place in one step; makes folders as needed. overwrite: files of others, too.
 
     Not synced to the disk, which is slow: after a power cut a file may be empty, and `state_of` sees that.
+    Where a link takes a folder's place at this moment, no more than empty folders come to be elsewhere.
 
     Raises:
         OutputError: it cannot be written, a link would lead it out of the output folder, or a file of others
@@ -132,10 +133,11 @@ def _make(folder: Path, out_root: Path) -> None:
     """Makes a folder below the root alone: a root that vanished may be a drive that was unplugged."""
     if not _is_inside(folder, out_root):
         raise _leads_out(folder)
-    if folder.is_dir():
+    if os.path.lexists(folder):  # if it is no folder, opening it tells what is wrong
         return
     if not out_root.is_dir():
-        raise OutputError("the output folder is gone", out_root)
+        is_gone = not os.path.lexists(out_root)
+        raise OutputError("the output folder is gone" if is_gone else "is a folder no more", out_root)
     folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,7 @@ def test_a_link_that_takes_a_folders_place_in_the_midst_of_a_write_leads_nowhere
 
 
 @needs_fork
+@pytest.mark.skipif(not hasattr(os, "O_PATH"), reason="folders are opened to be read here")
 def test_a_folder_that_may_be_written_but_not_listed(tmp_path: Path) -> None:
     def write_into_locked() -> None:
         Path("x").mkdir(mode=0o300)
@@ -215,6 +217,17 @@ def test_an_output_folder_that_vanished_is_not_made_again(tmp_path: Path) -> Non
     with pytest.raises(OutputError, match="the output folder is gone"):
         output.write(tmp_path / "out" / "x" / "a.png", PNG, tmp_path / "out")
     assert listing(tmp_path) == set()
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deep").touch()
+    with pytest.raises(OutputError, match=r"a\.png: cannot be written \(Not a directory\)"):
+        output.write(tmp_path / "out" / "deep" / "a.png", PNG, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="out: is a folder no more"):
+        output.write(tmp_path / "out" / "deep" / "a.png", PNG, tmp_path / "out")
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
