@@ -19,8 +19,8 @@ class HeldFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._fd = os.open(path, _FOLDER_ALONE) if _CAN_HOLD else None
+        self._path = path if _CAN_HOLD else Path(os.path.realpath(path, strict=True))
 
     def __enter__(self) -> Self:
         return self
@@ -30,13 +30,12 @@ class HeldFolder:
             os.close(self._fd)
 
     def is_in(self, root: os.stat_result) -> bool:
-        """Whether the folder is the one of that stat or lies below it; True where none can be held open."""
-        if self._fd is None:
-            return True
-        found, above = os.fstat(self._fd), "."
+        """Whether the folder is the one of that stat or lies below it."""
+        above = "."
+        found = os.stat(self._at(above), dir_fd=self._fd)
         while not os.path.samestat(found, root):
             below, above = found, f"{above}{os.sep}.."
-            found = os.stat(above, dir_fd=self._fd)
+            found = os.stat(self._at(above), dir_fd=self._fd)
             if os.path.samestat(found, below):  # the top
                 return False
         return True

@@ -74,13 +74,12 @@ def write(target: Path, data: bytes, out_root: Path, *, overwrite: bool = True) 
         OutputError: it cannot be written, a link would lead it out of the output folder, or a file of others
             is in its place.
     """
-    folder, temp = target.parent, _temp_name()
+    folder = target.parent
     try:
-        _make(folder, out_root)
-        with HeldFolder(folder) as held:
-            if not held.is_in(_root(out_root)):  # a link has just taken its place
+        with _held(folder, out_root) as held:
+            if not held.is_in(_root(out_root)):
                 raise _leads_out(folder)
-            _put(held, temp, target, data, overwrite)
+            _put(held, target, data, overwrite)
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror})", target) from error
 
@@ -129,6 +128,15 @@ def _leads_out(folder: Path) -> OutputError:
     return OutputError("a link leads out of the output folder here", folder)
 
 
+def _held(folder: Path, out_root: Path) -> HeldFolder:
+    """A folder held open, made if it is not there."""
+    try:
+        return HeldFolder(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        _make(folder, out_root)
+        return HeldFolder(folder)
+
+
 def _make(folder: Path, out_root: Path) -> None:
     """Makes a folder below the root alone: a root that vanished may be a drive that was unplugged."""
     if not _is_inside(folder, out_root):
@@ -141,8 +149,10 @@ def _make(folder: Path, out_root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _put(held: HeldFolder, temp: str, target: Path, data: bytes, overwrite: bool) -> None:
-    _unfinished.add(target.with_name(temp))
+def _put(held: HeldFolder, target: Path, data: bytes, overwrite: bool) -> None:
+    temp = _temp_name()
+    path = target.with_name(temp)
+    _unfinished.add(path)
     try:
         held.create(temp, data)
         if overwrite or not _linked(held, temp, target):
@@ -150,7 +160,7 @@ def _put(held: HeldFolder, temp: str, target: Path, data: bytes, overwrite: bool
     finally:
         with contextlib.suppress(OSError):
             held.unlink(temp)
-        _unfinished.discard(target.with_name(temp))
+        _unfinished.discard(path)
 
 
 def _linked(held: HeldFolder, temp: str, target: Path) -> bool:
