@@ -138,7 +138,8 @@ class _Desk:
             if real_directory != self._real_directory:
                 output.prepare(self._out_root)
                 self._real_directory = real_directory
-            self._out_root.mkdir(parents=True, exist_ok=True)
+            else:
+                self._out_root.mkdir(parents=True, exist_ok=True)
 
     def _without_conflicts(self, paths: list[Path]) -> tuple[list[Job], list[Outcome]]:
         """The jobs, and failures for those that would take another's output, or the place of a label map."""
