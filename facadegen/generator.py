@@ -21,7 +21,7 @@ from facadegen.device import (
     single_thread_pool,
     whole_machine_pool,
 )
-from facadegen.errors import LACK_OF_MEMORY, LabelMapError, UsageError, WeightsError
+from facadegen.errors import LabelMapError, UsageError, WeightsError
 from facadegen.tiles import Tile, pad_to_stride, plan_tiles
 from facadegen.weights import Card, read_card, shipped_weights
 
@@ -187,10 +187,8 @@ class Generator:
         """
         from PIL import Image
 
-        from facadegen.encoding import refuse_facade
-        from facadegen.labels import MAX_PIXELS, decode
+        from facadegen.labels import decode
         from facadegen.palettes import parse_color
-        from facadegen.picture import read_file
         from facadegen.style import Style, resolve_style
 
         parsed = {
@@ -200,13 +198,7 @@ class Generator:
         wanted = Style(None if style is None else Path(style), tuple(parsed.items()), seed)
         chooser = resolve_style(wanted, self, variants=variant + 1)
         source = Path(label_map) if isinstance(label_map, str | Path) else _as_file(label_map)
-        try:
-            data = read_file(source, MAX_PIXELS)
-            refuse_facade(data)
-            decoded = decode(data, self.card.label_set)
-        except (LabelMapError, MemoryError) as error:
-            problem = error.problem if isinstance(error, LabelMapError) else LACK_OF_MEMORY
-            raise LabelMapError(problem, source if isinstance(source, Path) else None) from error
+        decoded = decode(source, self.card.label_set, refuse_own=True)
         chosen = chooser.choose_variants(decoded.classes, variant + 1)[variant]
         return Image.fromarray(self.generate(decoded.classes[None], chosen[None])[0])
 

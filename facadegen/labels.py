@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from facadegen.encoding import refuse_facade
 from facadegen.errors import LACK_OF_MEMORY, LabelMapError, UsageError
 from facadegen.indices import may_hold_indices, read_indices
 from facadegen.painted import outranks_indices, read_painted
@@ -40,12 +41,15 @@ def decode(
     label_set: LabelSet = FACADES,
     kind: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    *,
+    refuse_own: bool = False,
 ) -> LabelMap:
     """The label map in a picture file (PNG, JPEG, WebP, BMP, TIFF, GIF), alone or beside its photo.
 
     source: a path, an open file, or all bytes of one. kind: "auto" looks at the picture; "index" or the name
     of one of the palettes says what it must be. Colors count before indices. Transparent pixels are
-    background. Files of more frames are read for their first.
+    background. Files of more frames are read for their first. refuse_own: what facadegen made, whose label
+    maps beside facades are for looking at, or for a style.
 
     Raises:
         LabelMapError: it cannot be read, or is no label map in that form.
@@ -55,6 +59,8 @@ def decode(
         raise UsageError(f"label maps are {', '.join(label_set.kinds)}, not {kind!r}")
     try:
         data = source if isinstance(source, bytes) else read_file(source, max_pixels)
+        if refuse_own:
+            refuse_facade(data)
         if pixel_count(data) <= LARGE_PX:
             return _read(data, label_set, kind, max_pixels)
         # In a thread that ends: malloc keeps hundreds of megabytes for each one that has read such a picture.

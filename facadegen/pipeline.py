@@ -19,7 +19,7 @@ from facadegen import labels, output
 from facadegen.conveyor import Conveyor, Stages
 from facadegen.cpus import available_cpus
 from facadegen.discover import Job
-from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, provenance_line, refuse_facade
+from facadegen.encoding import DEFAULT_QUALITY, Encoding, encode, provenance_line
 from facadegen.errors import LACK_OF_MEMORY, FacadegenError, LabelMapError, OutputError, UsageError
 from facadegen.palettes import LabelSet, Palette
 from facadegen.picture import read_file
@@ -233,9 +233,8 @@ class _Line:
     def read(self, job: Job) -> list[_Piece]:
         # Read once: what is made counts as made of what was decoded, should the file change meanwhile.
         data = read_file(job.source, labels.MAX_PIXELS)
-        refuse_facade(data)
         provenances = self._settings.provenances(data)
-        label_map = labels.decode(data, self._label_set, self._settings.labels)
+        label_map = labels.decode(data, self._label_set, self._settings.labels, refuse_own=True)
         classes = _resized(label_map.classes, self._settings.size_px)
         padded = _padded(classes, self.generator.card.stride)
         # Before resizing: a label map keeps its colors at any --size.

@@ -340,9 +340,9 @@ def test_a_label_map_that_changes_while_it_is_read_is_made_of_what_was_read(
     make(jobs_of(source, out / "expected.png"), tiny_generator, settings, out)
     decode = labels.decode
 
-    def changed_before_decoding(data: bytes, *options: Any) -> labels.LabelMap:
+    def changed_before_decoding(data: bytes, *options: Any, **named: Any) -> labels.LabelMap:
         save_map(source, 2)
-        return decode(data, *options)
+        return decode(data, *options, **named)
 
     monkeypatch.setattr(labels, "decode", changed_before_decoding)
     (job,) = jobs_of(source, out / "made.png")
