@@ -45,6 +45,17 @@ def require_at_least(least: int, **options: int) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
 
 
+def require_shares(**options: float) -> None:
+    """Check options of a command that are shares of something, by their names.
+
+    Raises:
+        UsageError: one is not in 0..1.
+    """
+    for name, value in options.items():
+        if not 0 <= value <= 1:
+            raise UsageError(f"--{name.replace('_', '-')} must lie in 0..1, not {value}")
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, while the context lasts: the step in hand is finished and saved.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from facadegen.errors import UsageError
-from training.command import require_at_least
+from training.command import require_at_least, require_shares
 from training.loop import Schedule
 from training.recipes import RECIPES
 
@@ -59,10 +59,7 @@ class FitOptions:
         step, least = RECIPES[self.recipe].settings.size_step_px, RECIPES[self.recipe].settings.least_size_px
         if self.size_px % step or self.size_px < least:
             raise UsageError(f"--size-px must be a multiple of {step} from {least} on, not {self.size_px}")
-        if not 0 <= self.large_fraction <= 1:
-            raise UsageError(f"--large-fraction must lie in 0..1, not {self.large_fraction}")
-        if not 0 <= self.start_share <= 1:
-            raise UsageError(f"--start-share must lie in 0..1, not {self.start_share}")
+        require_shares(large_fraction=self.large_fraction, start_share=self.start_share)
         if self.start_share and self.start_from is None:
             raise UsageError("--start-share is a share of the weights given as --start-from; there are none")
 

@@ -58,8 +58,7 @@ class Options:
         command.require_at_least(0, seed=self.seed)
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}")
-        if not 0 <= self.start_share <= 1:
-            raise UsageError(f"--start-share must lie in 0..1, not {self.start_share}")
+        command.require_shares(start_share=self.start_share)
 
     @property
     def while_learning(self) -> dict[str, Any]:
