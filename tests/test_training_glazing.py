@@ -6,16 +6,7 @@ from torch import Tensor, nn
 
 from facadegen.palettes import FACADES
 from facadegen.torchscript import quiet
-from training.networks.glazing import (
-    LEAST_DOOR_PX,
-    LEAST_PANE_PX,
-    LEAST_SHOP_PX,
-    PANE_PX,
-    PANEL_PX,
-    POST_PX,
-    SIGN_PX,
-    Glazing,
-)
+from training.networks.glazing import Glazing
 from training.networks.lean_unet import LeanUNet
 from training.networks.scripted import ScriptedGenerator
 from training.recipes import colored_classes
@@ -24,8 +15,8 @@ WALL, SHOP, DOOR, WINDOW, PILLAR = (
     FACADES.index_of(name) for name in ("facade", "shop", "door", "window", "pillar")
 )
 HEIGHT_PX, WIDTH_PX, TOP_PX = 256, 192, 100
-LARGE, LOW = slice(TOP_PX, TOP_PX + 120), slice(TOP_PX, TOP_PX + LEAST_SHOP_PX - 1)
-OPENINGS = [(SHOP, LEAST_SHOP_PX), (DOOR, LEAST_DOOR_PX)]
+LARGE, LOW = slice(TOP_PX, TOP_PX + 120), slice(TOP_PX, TOP_PX + Glazing.least_shop_px - 1)
+OPENINGS = [(SHOP, Glazing.least_shop_px), (DOOR, Glazing.least_door_px)]
 FIRST, SECOND, THIRD = slice(8, 40), slice(64, 96), slice(120, 152)
 
 
@@ -64,9 +55,9 @@ def generator(with_glazing: bool) -> ScriptedGenerator:
 
 def test_large_shops_have_windows_below_signs_and_doors_above_panels() -> None:
     expected = class_maps()
-    expected[:, TOP_PX + SIGN_PX : LARGE.stop, FIRST] = WINDOW
-    expected[:, TOP_PX : LARGE.stop - PANEL_PX, SECOND] = WINDOW
-    expected[:, LARGE.stop - PANEL_PX : LARGE.stop, SECOND] = PILLAR
+    expected[:, TOP_PX + Glazing.sign_px : LARGE.stop, FIRST] = WINDOW
+    expected[:, TOP_PX : LARGE.stop - Glazing.panel_px, SECOND] = WINDOW
+    expected[:, LARGE.stop - Glazing.panel_px : LARGE.stop, SECOND] = PILLAR
     assert torch.equal(glazed(class_maps()), expected)
 
 
@@ -106,37 +97,42 @@ def test_pictures_without_shops_and_doors_are_told_at_a_glance() -> None:
 def test_shops_may_reach_the_edges_of_a_picture() -> None:
     classes = torch.full((1, HEIGHT_PX, 64), SHOP, dtype=torch.uint8)
     found = glazed(classes)
-    assert (found[:, :SIGN_PX] == SHOP).all() and (found[:, SIGN_PX:] == WINDOW).all()
-    low = classes[:, : LEAST_SHOP_PX - 1]
+    assert (found[:, : Glazing.sign_px] == SHOP).all() and (found[:, Glazing.sign_px :] == WINDOW).all()
+    low = classes[:, : Glazing.least_shop_px - 1]
     assert torch.equal(glazed(low), low)
-    assert (glazed(classes[:, :LEAST_SHOP_PX])[:, SIGN_PX:] == WINDOW).all()
+    assert (glazed(classes[:, : Glazing.least_shop_px])[:, Glazing.sign_px :] == WINDOW).all()
 
 
 @pytest.mark.parametrize("opening", [SHOP, DOOR])
 @pytest.mark.parametrize("first_px", [0, 30, 77, 103])
 def test_wide_panes_are_parted_by_posts(first_px: int, opening: int) -> None:
-    classes = torch.full((1, LEAST_SHOP_PX, 600), WALL, dtype=torch.uint8)
+    classes = torch.full((1, Glazing.least_shop_px, 600), WALL, dtype=torch.uint8)
     classes[:, :, first_px : first_px + 450] = opening
-    row = glazed(classes)[0, SIGN_PX + 1, first_px : first_px + 450]
+    row = glazed(classes)[0, Glazing.sign_px + 1, first_px : first_px + 450]
     found, lengths = row.unique_consecutive(return_counts=True)
     assert found[::2].eq(WINDOW).all() and found[1::2].eq(PILLAR).all()
-    assert LEAST_PANE_PX <= lengths[::2].min() <= lengths[::2].max() <= PANE_PX + LEAST_PANE_PX
-    assert len(found) >= 7 and (lengths[1::2] == POST_PX).all()
+    assert (
+        Glazing.least_pane_px
+        <= lengths[::2].min()
+        <= lengths[::2].max()
+        <= Glazing.pane_px + Glazing.least_pane_px
+    )
+    assert len(found) >= 7 and (lengths[1::2] == Glazing.post_px).all()
 
 
 def test_posts_stand_where_panes_are_wide_enough_all_along_them() -> None:
-    classes = torch.full((1, 200, PANE_PX), SHOP, dtype=torch.uint8)
-    classes[:, :60, 2 * LEAST_PANE_PX] = WALL
+    classes = torch.full((1, 200, Glazing.pane_px), SHOP, dtype=torch.uint8)
+    classes[:, :60, 2 * Glazing.least_pane_px] = WALL
     rows = (glazed(classes) == PILLAR)[0].any(1)
-    assert not rows[: 60 + SIGN_PX].any() and rows[60 + SIGN_PX :].all()
+    assert not rows[: 60 + Glazing.sign_px].any() and rows[60 + Glazing.sign_px :].all()
 
 
 def test_posts_stand_where_they_do_in_the_whole_map() -> None:
-    classes = torch.full((1, LEAST_SHOP_PX, 900), SHOP, dtype=torch.uint8)
+    classes = torch.full((1, Glazing.least_shop_px, 900), SHOP, dtype=torch.uint8)
     whole = glazed(classes)
     with quiet():
         scripted = torch.jit.script(glazing())
-    for left in (1, PANE_PX, PANE_PX + 32, 500):
+    for left in (1, Glazing.pane_px, Glazing.pane_px + 32, 500):
         tile = classes[:, :, left:]
         for module in (glazing(), scripted):
             found = module(tile, left)
@@ -153,9 +149,9 @@ def test_each_map_of_a_batch_is_glazed_by_itself() -> None:
 @pytest.mark.parametrize(
     ("opening", "height_px", "least_px"),
     [
-        (SHOP, LEAST_SHOP_PX, Glazing.reach_px - 1),
-        (DOOR, LEAST_DOOR_PX, LEAST_DOOR_PX - 1),
-        (DOOR, 200, PANEL_PX),
+        (SHOP, Glazing.least_shop_px, Glazing.reach_px - 1),
+        (DOOR, Glazing.least_door_px, Glazing.least_door_px - 1),
+        (DOOR, 200, Glazing.panel_px),
     ],
 )
 def test_nothing_further_away_than_the_reach_matters(opening: int, height_px: int, least_px: int) -> None:

@@ -16,7 +16,7 @@ from training import export, fit, open_sky, refine, skies
 from training.data import Pair
 from training.distributed import World
 from training.networks.neighbors import Neighbors
-from training.networks.open_sky import MOST_MADE_UP, SKY_LIGHTER, OpenSky
+from training.networks.open_sky import OpenSky
 from training.networks.scripted import ScriptedGenerator
 from training.retouching.colored_maps import ColoredMap
 
@@ -187,9 +187,9 @@ def test_walls_make_up_for_sky_up_to_a_limit(per_cent: int, wall: float, kept: b
     told, shown = telling(classes, colors)
     share = (told == BACKGROUND).float().mean()
     assert float(share) == pytest.approx(per_cent / 100, abs=0.01)
-    mean = share * (0.5 + SKY_LIGHTER) + (1 - share) * shown[:, WALL]
+    mean = share * (0.5 + OpenSky.sky_lighter) + (1 - share) * shown[:, WALL]
     assert torch.allclose(mean, colors[:, WALL]) == kept
-    assert (shown - colors).abs().max() <= MOST_MADE_UP + 1e-6
+    assert (shown - colors).abs().max() <= OpenSky.most_made_up + 1e-6
     assert torch.equal(shown[:, WALL + 1 :], colors[:, WALL + 1 :]) and torch.equal(shown[:, 0], colors[:, 0])
 
 

@@ -14,29 +14,22 @@ from typing import Final, Self
 import torch
 from torch import Tensor, nn
 
-# Of pictures at their own resolution, whatever their size: a network knows nothing else.
-LEAST_SHOP_PX, LEAST_DOOR_PX = 96, 24  # high, what has panes
-SIGN_PX = 28  # of shops, at their top
-PANEL_PX = 48  # of doors, at their bottom, or `PANEL_FIFTHS` of what is lower
-PANEL_FIFTHS = 3
-POST_PX = 10  # wide, one every `PANE_PX` of the picture, if that leaves `LEAST_PANE_PX` on both sides of it
-PANE_PX, LEAST_PANE_PX = 104, 40
-
 
 class Glazing(nn.Module):
     """What classes are to be drawn as."""
 
-    least_shop_px: Final[int] = LEAST_SHOP_PX
-    least_door_px: Final[int] = LEAST_DOOR_PX
-    sign_px: Final[int] = SIGN_PX
-    panel_px: Final[int] = PANEL_PX
-    panel_fifths: Final[int] = PANEL_FIFTHS
-    post_px: Final[int] = POST_PX
-    pane_px: Final[int] = PANE_PX
-    least_pane_px: Final[int] = LEAST_PANE_PX
+    # Of pictures at their own resolution, whatever their size: a network knows nothing else.
+    least_shop_px: Final[int] = 96  # high, what has panes
+    least_door_px: Final[int] = 24
+    sign_px: Final[int] = 28  # of shops, at their top
+    panel_px: Final[int] = 48  # of doors, at their bottom, or `panel_fifths` of what is lower
+    panel_fifths: Final[int] = 3
+    post_px: Final[int] = 10  # wide, one every `pane_px`, if that leaves `least_pane_px` on both sides of it
+    pane_px: Final[int] = 104
+    least_pane_px: Final[int] = 40
     # How far away a class can matter: up to the height from which on panels are as high as they get, say.
     reach_px: Final[int] = max(
-        LEAST_SHOP_PX, LEAST_DOOR_PX, -(-PANEL_PX * 5 // PANEL_FIFTHS), 2 * LEAST_PANE_PX + POST_PX
+        least_shop_px, least_door_px, -(-panel_px * 5 // panel_fifths), 2 * least_pane_px + post_px
     )
 
     def __init__(self, shop: int, door: int, window: int, pillar: int) -> None:

@@ -19,10 +19,6 @@ from training.networks.lean_unet import ResidualBlock, UpConvolution, conv_bn_re
 from training.networks.resize import nearest, resized
 
 DROPOUT = 0.1  # of the coarsest stage, while it learns
-# Than the color of the surroundings, which are the street, too; in pictures that is 18 / 255 off on average.
-SKY_LIGHTER = 0.2
-MOST_SHARE = 0.5  # of what is labelled wall, that is made up for
-MOST_MADE_UP = 8 / 255  # of each channel of walls' color
 
 
 class OpenSky(nn.Module):
@@ -33,9 +29,10 @@ class OpenSky(nn.Module):
 
     size_px: Final[int] = 128
     cell_px: Final[int] = 2  # of the square, for each of which there is a logit
-    sky_lighter: Final[float] = SKY_LIGHTER
-    most_share: Final[float] = MOST_SHARE
-    most_made_up: Final[float] = MOST_MADE_UP
+    # Than the color of the surroundings, which are the street, too; pictures are 18 / 255 off on average.
+    sky_lighter: Final[float] = 0.2
+    most_share: Final[float] = 0.5  # of what is labelled wall, that is made up for
+    most_made_up: Final[float] = 8 / 255  # of each channel of walls' color
 
     one_hot: Tensor
 
